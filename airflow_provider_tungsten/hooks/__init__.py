@@ -1,0 +1,3 @@
+"""Tungsten hooks."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tungsten operators."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The replication engine. Nothing below here imports Airflow."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Bytes of a MySQL binary log to events to rows. No I/O."""
+
+from __future__ import annotations

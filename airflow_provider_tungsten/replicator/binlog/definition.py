@@ -1,0 +1,96 @@
+"""What is known of a replicated table at one moment of its log: columns, types, primary key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as the binlog's table map describes it.
+
+    :param name: name as in MySQL.
+    :param type: MySQL's type name in lower case, without arguments: ``int``, ``varchar``, ``mediumtext``, ``json`` …
+        (text and binary flavours are told apart: ``char``/``binary``, ``varchar``/``varbinary``, ``text``/``blob``).
+    :param code: type code of the row image (``binary_log::enum_field_types``), ENUM and SET resolved to 247 and 248.
+    :param meta: the table map's type metadata, two bytes at most, as a little-endian number
+        (MySQL ``Table_map_event``); DECIMAL: precision | scale << 8; BIT: bits % 8 | bytes << 8.
+    :param unsigned: for numeric types.
+    :param charset: character set of text, ENUM and SET columns (``utf8mb4``, ``latin1`` …), else None.
+    :param members: labels of ENUM and SET columns, decoded.
+    :param length: characters of CHAR/VARCHAR, bytes of BINARY/VARBINARY, maximum bytes of TEXT/BLOB, precision of
+        DECIMAL, bits of BIT; else None.
+    :param scale: digits after the point of DECIMAL; fractional-second digits of TIME, DATETIME, TIMESTAMP; else None.
+    :param nullable: whether the column may be NULL.
+    """
+
+    name: str
+    type: str
+    code: int
+    meta: int = 0
+    unsigned: bool = False
+    charset: str | None = None
+    members: tuple[str, ...] = ()
+    length: int | None = None
+    scale: int | None = None
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """A table at one moment of the log; travels with its rows in the THL as JSON.
+
+    :param columns: in the order of the row image.
+    :param primary_key: names of the key's columns in key order; empty where the table has none.
+    """
+
+    schema: str
+    table: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """``schema.table``, for messages and filters."""
+        return f"{self.schema}.{self.table}"
+
+    @cached_property
+    def json(self) -> str:
+        """The same definition always gives the same text."""
+        columns = [
+            {
+                key: value
+                for key, value in asdict(column).items()
+                if value not in (None, (), False, 0) or key == "meta"
+            }
+            | {"nullable": column.nullable}
+            for column in self.columns
+        ]
+        body = {
+            "schema": self.schema,
+            "table": self.table,
+            "columns": columns,
+            "primary_key": list(self.primary_key),
+        }
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def from_json(text: str) -> TableDefinition:
+        """:raises KeyError, TypeError, ValueError: text that :attr:`json` did not write."""
+        body = json.loads(text)
+        columns = tuple(
+            Column(**{**column, "members": tuple(column.get("members", ()))}) for column in body["columns"]
+        )
+        return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]))
+
+    def without(self, names: set[str]) -> TableDefinition:
+        """The definition that is left when the columns called ``names`` are taken away."""
+        return TableDefinition(
+            self.schema,
+            self.table,
+            tuple(column for column in self.columns if column.name not in names),
+            tuple(name for name in self.primary_key if name not in names),
+        )

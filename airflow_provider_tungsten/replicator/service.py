@@ -1,0 +1,260 @@
+"""A service's configuration: one MySQL source, one THL, one or more appliers. From YAML or from Python.
+
+Connections are named, not described: a hook or the command line turns a name into a live connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from airflow_provider_tungsten.replicator.errors import ConfigurationError
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.thl.event import parse_event_id
+
+MIB = 1024 * 1024
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Patterns = tuple[Annotated[str, Field(pattern=r"^[^.]+\..+$")], ...]
+HEADER_COLUMNS = ("opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Start(_Model):
+    """Where the very first extraction begins; give exactly one. Later ones go on where the THL ends."""
+
+    at: Literal["earliest", "now"] | None = None
+    event_id: str | None = None
+    gtid_set: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Start:
+        if sum(value is not None for value in (self.at, self.event_id, self.gtid_set)) != 1:
+            raise ValueError("give exactly one of: earliest, now, {event_id: file:position}, {gtid_set: …}")
+        return self
+
+    @field_validator("event_id")
+    @classmethod
+    def _event_id(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_event_id(value)
+        return value
+
+
+class TableRules(_Model):
+    """Patterns for tables (``schema.table``) and columns (``schema.table.column``); shell-like wildcards."""
+
+    include: Patterns = ("*.*",)
+    exclude: Patterns = ()
+    exclude_columns: tuple[Annotated[str, Field(pattern=r"^[^.]+\.[^.]+\..+$")], ...] = ()
+
+    def table_filter(self) -> TableFilter:
+        return TableFilter(self.include, self.exclude, self.exclude_columns)
+
+
+class Limits(_Model):
+    """An extraction ends at the first of these, or at the head the server had when it began."""
+
+    max_transactions: int = Field(default=5_000_000, ge=1)
+    max_bytes: int = Field(default=8 * 1024 * MIB, ge=1)
+    max_seconds: float = Field(default=600, gt=0)
+
+
+class Source(TableRules):
+    """The MySQL server, by an Airflow connection of type ``mysql``.
+
+    :param server_id: replica id of this service; no other replica of the server may use it.
+    :param accept_unlogged_cascades: tables whose cascading foreign keys the server does not log, known and accepted.
+    :param min_retention_hours: what preflight asks of the server's binlog retention.
+    :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
+    """
+
+    connection: str
+    server_id: int = Field(ge=1, le=2**32 - 1)
+    start: Start = Start(at="now")
+    limits: Limits = Limits()
+    accept_unlogged_cascades: Patterns = ()
+    min_retention_hours: float = Field(default=24, ge=0)
+    spool_bytes: int = Field(default=32 * MIB, ge=MIB)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _short_start(cls, value: Any) -> Any:
+        return {"at": value} if isinstance(value, str) else value
+
+
+class Encryption(_Model):
+    """Server-side encryption asked of S3 for every object; both None: the bucket's default."""
+
+    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    kms_key_id: str | None = None
+
+    @model_validator(mode="after")
+    def _key_needs_kms(self) -> Encryption:
+        if self.kms_key_id and (self.sse is None or self.sse == "AES256"):
+            raise ValueError("kms_key_id needs sse: aws:kms or aws:kms:dsse")
+        return self
+
+
+class Store(_Model):
+    """A folder or ``s3://bucket/prefix``.
+
+    :param connection: Airflow connection of type ``aws``; not used for a folder.
+    """
+
+    url: str
+    connection: str = "aws_default"
+    encryption: Encryption = Encryption()
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if re.match(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)", value) or value.startswith("/"):
+            return value.rstrip("/") or "/"
+        raise ValueError("give s3://bucket/prefix or an absolute folder")
+
+
+class Thl(Store):
+    """The log's place and the size of its segments."""
+
+    segment_bytes: int = Field(default=128 * MIB, ge=1)
+    segment_events: int = Field(default=500_000, ge=1)
+
+
+class Batches(_Model):
+    """How the log is cut into micro-batches and how many a run takes.
+
+    :param per_run: plans made by one run at most; the rest waits for the next run.
+    :param per_task: micro-batches that one mapped task writes when there are many.
+    :param max_tasks: mapped tasks at most; ``per_task`` grows beyond its setting to keep to it.
+    :param part_bytes: uncompressed CSV bytes after which a table's next part begins.
+    """
+
+    max_transactions: int = Field(default=100_000, ge=1)
+    max_rows: int = Field(default=500_000, ge=1)
+    max_bytes: int = Field(default=256 * MIB, ge=1)
+    per_run: int = Field(default=500, ge=1)
+    per_task: int = Field(default=10, ge=1)
+    max_tasks: int = Field(default=8, ge=1, le=1000)
+    part_bytes: int = Field(default=256 * MIB, ge=MIB, le=1024 * MIB)
+
+
+class Csv(_Model):
+    """What stands in the files. The NULL sentinel is chosen per table and batch and recorded in the manifest."""
+
+    header: tuple[Literal[HEADER_COLUMNS], ...] = ("opcode", "seqno", "row_id", "commit_timestamp")
+    header_prefix: str = "tungsten_"
+    compression: Literal["zstd", "gzip", "none"] = "zstd"
+
+    @field_validator("header")
+    @classmethod
+    def _needed_for_merge(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        missing = {"opcode", "seqno", "row_id"} - set(value)
+        if missing:
+            raise ValueError(f"the merge needs {', '.join(sorted(missing))} too")
+        if len(set(value)) != len(value):
+            raise ValueError("a header column stands twice")
+        return value
+
+
+class RedshiftApplier(TableRules):
+    """A Redshift target: files go to ``files``, COPY and merge through ``connection``.
+
+    :param connection: Airflow connection of type ``redshift``.
+    :param files: where batches lie, under ``<url>/<service>/<applier>/``; S3 for COPY.
+    :param staging_folder: local folder in which batches are written first; an upload step then brings them to ``files``.
+    :param iam_role: ``default`` or the ARN (or comma-separated chain) of the role that COPY uses.
+    :param region: of the bucket, where it is not the cluster's.
+    :param target_schema: template of the live tables' schema; ``{schema}`` is the source's.
+    :param staging_schema: template of the schema of staging tables and of ``trep_commit_seqno``.
+    :param lock_timeout_seconds: how long a load waits for another load of the same applier.
+    """
+
+    type: Literal["redshift"] = "redshift"
+    connection: str = "redshift_default"
+    files: Store
+    staging_folder: str | None = None
+    iam_role: Annotated[str, Field(pattern=r"^(default|arn:[\w:/+=,.@-]+)$")] = "default"
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
+    batches: Batches = Batches()
+    csv: Csv = Csv()
+    target_schema: str = "{schema}"
+    staging_schema: str = "tungsten_{service}"
+    staging_prefix: str = "stage_xxx_"
+    lock_timeout_seconds: float = Field(default=600, gt=0)
+    statement_timeout_seconds: float = Field(default=3600, gt=0)
+
+    @model_validator(mode="after")
+    def _copy_reads_s3(self) -> RedshiftApplier:
+        if not self.files.url.startswith("s3://"):
+            raise ValueError(
+                "files.url: COPY reads from s3:// only; use staging_folder to write locally first"
+            )
+        return self
+
+
+class Service(_Model):
+    """One named replication stream.
+
+    :param schedule: cron expression of the DAG's data intervals, in UTC; None: only by hand.
+    """
+
+    service: Name
+    source: Source
+    thl: Thl
+    appliers: Mapping[Name, RedshiftApplier] = Field(min_length=1)
+    schedule: str | None = "* * * * *"
+
+    def applier(self, name: str) -> RedshiftApplier:
+        """:raises ConfigurationError: no applier of that name."""
+        if name not in self.appliers:
+            raise ConfigurationError(
+                f"service {self.service} has no applier {name!r}; it has: {', '.join(sorted(self.appliers))}"
+            )
+        return self.appliers[name]
+
+
+def _explain(origin: str, error: ValidationError) -> ConfigurationError:
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"]) or "the service"
+        given = (
+            ""
+            if isinstance(item["input"], dict) or item["type"] == "missing"
+            else f" (given: {item['input']!r})"
+        )
+        lines.append(f"  - {place}: {item['msg']}{given}")
+    return ConfigurationError(f"{origin} is not a valid service:\n" + "\n".join(lines))
+
+
+def parse_service(data: Mapping[str, Any], origin: str = "the service") -> Service:
+    """:raises ConfigurationError: every wrong field with its value and what is allowed."""
+    try:
+        return Service.model_validate(data)
+    except ValidationError as error:
+        raise _explain(origin, error) from None
+
+
+def load_service(path: str | Path) -> Service:
+    """Reads a service file.
+
+    :raises ConfigurationError: no such file, not YAML, or a wrong field.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read service file {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from None
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(
+            f"{path} is not a service: give a mapping with service, source, thl, appliers"
+        )
+    return parse_service(data, str(path))

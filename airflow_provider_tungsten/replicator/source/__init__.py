@@ -1,0 +1,3 @@
+"""MySQL over the wire: connection, preflight and the binlog stream."""
+
+from __future__ import annotations

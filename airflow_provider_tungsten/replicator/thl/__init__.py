@@ -1,0 +1,3 @@
+"""The transaction history log (THL): events, immutable segments, reading and appending."""
+
+from __future__ import annotations
