@@ -1,0 +1,51 @@
+"""The real servers as fixtures: one of each a session, started when a test first asks for it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.mysql import MySQL
+from tests.stack.s3 import S3
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """Where the session's servers keep their data."""
+    with tempfile.TemporaryDirectory(prefix="tungsten-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mysql(server_folder: Path) -> Iterator[MySQL]:
+    """MySQL that the session's tests share; one that changes or restarts it starts its own `MySQL(tmp_path)`."""
+    with MySQL(server_folder / "mysql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """S3 that the session's tests share."""
+    with S3() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    """The name of a new, empty bucket."""
+    return s3.create_bucket(f"bucket-{next(_numbers)}")
+
+
+@pytest.fixture
+def database(mysql: MySQL) -> Iterator[str]:
+    """The name of a new, empty MySQL database, dropped afterwards."""
+    name = f"db_{next(_numbers)}"
+    mysql.execute(f"CREATE DATABASE {name}")
+    yield name
+    mysql.execute(f"DROP DATABASE {name}")

@@ -1,0 +1,92 @@
+"""Brings what the stack needs from the operating system: packages, and a MySQL root folder in the cache.
+
+Runs before the virtual environment exists, so it needs the standard library only: `python3 -m tests.stack.provision`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+MINIMUM_MYSQL = (8, 0)
+MYSQL_PACKAGES = ("mysql-server-core", "mysql-client-core")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+class Missing(RuntimeError):
+    """Something the stack needs is not there; the message says what to install or run."""
+
+
+def cache() -> Path:
+    """The folder outside every checkout for what is costly to make: TUNGSTEN_CACHE, else the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("TUNGSTEN_CACHE") or home / "airflow-provider-tungsten")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cache's lock of that name; a second process waits."""
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def mysqld_on_path() -> Path | None:
+    """A MySQL server of at least 8.0 on the PATH; MariaDB, which also calls itself mysqld, is none."""
+    found = shutil.which("mysqld")
+    if not found:
+        return None
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    number = re.search(r"Ver (\d+)\.(\d+)", version)
+    if "MariaDB" in version or not number or (int(number[1]), int(number[2])) < MINIMUM_MYSQL:
+        return None
+    return Path(found)
+
+
+def mysql_root() -> Path:
+    """The root folder to run the cached MySQL server in; it may not be there yet."""
+    return cache() / "mysql-root"
+
+
+def make_mysql_root() -> None:
+    """Install MySQL from Debian's sid into the cache, once; the folder appears when it is whole."""
+    with locked("mysql-root"):
+        if mysql_root().exists():
+            return
+        if not KEYRING.exists():
+            raise Missing(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
+        building = cache() / "mysql-root.building"
+        shutil.rmtree(building, ignore_errors=True)
+        print("Installing MySQL into the cache (about 30 s, 650 MB)", flush=True)
+        include = "--include=" + ",".join(MYSQL_PACKAGES)
+        command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", include, "sid", str(building)]
+        log = cache() / "mysql-root.log"
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [*command, *debian_mirror()], stdout=output, stderr=subprocess.STDOUT, check=False
+            )
+        if done.returncode:
+            tail = log.read_text(errors="replace")[-1000:]
+            raise Missing(
+                f"debootstrap of MySQL failed ({log}):\n{tail}\nInstall MySQL {MINIMUM_MYSQL[0]}.{MINIMUM_MYSQL[1]}"
+                " or later yourself, so that mysqld is on the PATH"
+            )
+        for folder in ("var/lib/mysql", "var/lib/mysql-files"):
+            (building / folder).mkdir(parents=True)
+        shutil.rmtree(building / "var/cache/apt", ignore_errors=True)
+        building.rename(mysql_root())
+
+
+def debian_mirror() -> Sequence[str]:
+    """The mirror this machine's apt has Debian from; none on another distribution, where debootstrap knows one."""
+    query = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    return [line.split()[2] for line in listed.splitlines() if line.startswith("Debian Debian ")][:1]
