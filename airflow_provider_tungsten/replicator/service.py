@@ -20,7 +20,7 @@ from airflow_provider_tungsten.replicator.thl.event import parse_event_id
 MIB = 1024 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Patterns = tuple[Annotated[str, Field(pattern=r"^[^.]+\..+$")], ...]
-HEADER_COLUMNS = ("opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid")
+HeaderColumn = Literal["opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid"]
 
 
 class _Model(BaseModel):
@@ -149,7 +149,7 @@ class Batches(_Model):
 class Csv(_Model):
     """What stands in the files. The NULL sentinel is chosen per table and batch and recorded in the manifest."""
 
-    header: tuple[Literal[HEADER_COLUMNS], ...] = ("opcode", "seqno", "row_id", "commit_timestamp")
+    header: tuple[HeaderColumn, ...] = ("opcode", "seqno", "row_id", "commit_timestamp")
     header_prefix: str = "tungsten_"
     compression: Literal["zstd", "gzip", "none"] = "zstd"
 

@@ -80,6 +80,17 @@ class Process:
             raise ServerError(f"{self.name} is not running")
         return int(children[0])
 
+    def pid_of(self, inner: int) -> int:
+        """The process id, as seen from here, of what the server's own namespace knows as process `inner`."""
+        namespace = os.readlink(f"/proc/{self.pid}/ns/pid")
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(process / "ns/pid") == namespace and _inner_pid(process) == inner:
+                    return int(process.name)
+            except FileNotFoundError:
+                continue
+        raise ServerError(f"{self.name} has no process {inner}")
+
     def wait_until(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
         """Return when `ready` says so; ServerError when the process ends first or `seconds` have passed."""
         deadline = time.monotonic() + seconds
@@ -108,9 +119,18 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """End the server and all its children at once (kill -9)."""
-        self._outer.kill()
-        self._outer.wait()
+        """End the server and all its children at once (kill -9); when this returns they are gone."""
+        if self.alive:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except (ServerError, ProcessLookupError):
+                self._outer.kill()
+            self._outer.wait()
+
+
+def _inner_pid(process: Path) -> int:
+    line = next(line for line in (process / "status").read_text().splitlines() if line.startswith("NSpid:"))
+    return int(line.split()[-1])
 
 
 def free_port() -> int:

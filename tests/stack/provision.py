@@ -90,3 +90,11 @@ def debian_mirror() -> Sequence[str]:
     query = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"]
     listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     return [line.split()[2] for line in listed.splitlines() if line.startswith("Debian Debian ")][:1]
+
+
+def postgresql_programs() -> Path:
+    """The folder of PostgreSQL's programs, the newest version's."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    if not found:
+        raise Missing("there is no PostgreSQL: run `make setup`, or apt-get install postgresql")
+    return found[-1]

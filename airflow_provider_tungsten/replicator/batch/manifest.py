@@ -34,7 +34,8 @@ class Plan:
     :param event_id: of record ``last``.
     :param watermark: of record ``last``, microseconds since 1970 UTC: decides the data interval the batch belongs to.
     :param effect: ``rows`` (row images), ``truncate``, ``ddl``, or ``records`` (nothing to load).
-    :param transactions: seqnos in the range; rows and bytes (of row images) of what the applier's filter lets through.
+    :param transactions: seqnos in the range that hold rows or statements for this applier.
+    :param rows: of row images the applier's filter lets through; ``image_bytes`` their bytes in the log.
     :param fingerprint: of the version and the settings that make the files' names and bytes.
     :param writer: token of who made the plan.
     """
@@ -50,8 +51,9 @@ class Plan:
     event_id: str
     watermark: int
     effect: str
+    transactions: int
     rows: int
-    bytes: int
+    image_bytes: int
     fingerprint: str
     writer: str
 
