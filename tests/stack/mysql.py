@@ -6,12 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 
 from tests.stack.certificates import write_certificates
-from tests.stack.process import Process, free_port, new_password
+from tests.stack.process import Process, Server, free_port, new_password
 from tests.stack.provision import Missing, cache, locked, mysql_root, mysqld_on_path
 
 OPTIONS = {
@@ -46,7 +46,7 @@ exec chroot "$root" "$@"
 """
 
 
-class MySQL:
+class MySQL(Server):
     """A server in `folder`, empty but for two users, on a free port of 127.0.0.1, with TLS.
 
     `options` are mysqld's own (`{"binlog-row-metadata": "MINIMAL"}`); they win over OPTIONS and can be changed
@@ -66,10 +66,6 @@ class MySQL:
         self._data = self.folder / "data"
         self._process: Process | None = None
 
-    def start(self) -> Self:
-        self.launch()
-        return self.wait()
-
     def launch(self) -> None:
         """Start without waiting; `wait` ends the wait. On a folder that was used before, it starts as it was left."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,10 +75,9 @@ class MySQL:
             options["init-file"] = "users.sql"
         self._process = _mysqld(self._data, self.folder / "mysql.log", options)
 
-    def wait(self) -> Self:
+    def wait(self) -> None:
         self._running.wait_until(self._answers)
         (self._data / "users.sql").unlink(missing_ok=True)
-        return self
 
     def stop(self) -> None:
         """Shut down cleanly. The data stays in the folder."""
@@ -98,12 +93,6 @@ class MySQL:
     def restart(self) -> None:
         self.stop()
         self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def ca_file(self) -> Path:

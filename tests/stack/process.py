@@ -13,8 +13,10 @@ import socket
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 TAIL = 2000
 
@@ -87,19 +89,19 @@ class Process:
             try:
                 if os.readlink(process / "ns/pid") == namespace and _inner_pid(process) == inner:
                     return int(process.name)
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, PermissionError):
+                continue  # it has ended, or is none of ours
         raise ServerError(f"{self.name} has no process {inner}")
 
-    def wait_until(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
-        """Return when `ready` says so; ServerError when the process ends first or `seconds` have passed."""
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float = 60, every: float = 0.05) -> None:
+        """Return when `ready`, asked `every` so many seconds, says so; ServerError when the process ends first or `seconds` have passed."""
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.alive:
                 raise ServerError(f"{self.name} ended with status {self._outer.returncode}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} was not ready after {seconds:.0f} s:\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def finish(self, *, seconds: float = 120) -> None:
         """Wait for a process that ends by itself; ServerError unless all went well."""
@@ -126,6 +128,37 @@ class Process:
             except (ServerError, ProcessLookupError):
                 self._outer.kill()
             self._outer.wait()
+
+
+class Server(ABC):
+    """One server of the stack: `start` it, or use it as a context manager. `launch` and `wait` are its two halves."""
+
+    @abstractmethod
+    def launch(self) -> None:
+        """Start it without waiting until it answers."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Return when it answers; ServerError when it ends or takes too long."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it. Fine on one that was never started."""
+
+    def start(self) -> Self:
+        try:
+            self.launch()
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def _inner_pid(process: Path) -> int:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
-from tests.stack.process import Process, answers, free_port
+from tests.stack.process import Process, Server, answers, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class S3:
+class S3(Server):
     """An S3 endpoint on a free loopback port, without buckets. Started by `start` or as a context manager."""
 
     region = "us-east-1"
@@ -29,20 +29,15 @@ class S3:
         self._process: Process | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def start(self) -> Self:
-        self.launch()
-        return self.wait()
-
     def launch(self) -> None:
         """Start without waiting; `wait` ends the wait."""
         self._folder = tempfile.TemporaryDirectory(prefix="tungsten-s3-")
         argv = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
         self._process = Process(argv, log=Path(self._folder.name) / "s3.log")
 
-    def wait(self) -> Self:
+    def wait(self) -> None:
         assert self._process is not None
         self._process.wait_until(lambda: answers(self.port))
-        return self
 
     def stop(self) -> None:
         """End it, and with it every object."""
@@ -51,12 +46,6 @@ class S3:
             self._process = None
         if self._folder is not None:
             self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def env(self) -> dict[str, str]:

@@ -1,0 +1,171 @@
+"""A Redshift to test on: PostgreSQL behind the gateway of docker/redshift, which the real driver takes for Redshift."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import redshift_connector
+
+from tests.stack.process import Process, Server, answers, free_port, new_password
+from tests.stack.provision import postgresql_programs
+from tests.stack.s3 import S3
+
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+    "timezone": "UTC",
+    # A test's warehouse ends with the test: what a power cut would lose is nobody's.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+}
+
+
+class Redshift(Server):
+    """A warehouse with one empty database, on a free port of 127.0.0.1, that copies from `s3`, with TLS.
+
+    `stop_gateway` and `start_gateway` take it off the network and back, its data kept.
+    """
+
+    host = "127.0.0.1"
+    database = "dev"
+    user = "awsuser"
+
+    def __init__(self, folder: Path, s3: S3) -> None:
+        self.folder = Path(folder)
+        self.s3 = s3
+        self.port = free_port()
+        self.password = new_password()
+        self._backend_port = free_port()
+        self._backend_folder: Path | None = None
+        self._backend: Process | None = None
+        self._gateway: Process | None = None
+
+    def launch(self) -> None:
+        """Start without waiting for the network; `wait` does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._start_backend()
+        self.launch_gateway()
+
+    def launch_gateway(self) -> None:
+        command = {
+            "listen": f"{self.host}:{self.port}",
+            "backend-host": str(self._backend_folder),
+            "backend-port": str(self._backend_port),
+            "backend-user": "postgres",
+            "database": self.database,
+            "user": self.user,
+            "password": self.password,
+            "tls-dir": str(self.folder / "tls"),
+            "s3-endpoint": self.s3.endpoint_url,
+        }
+        options = [f"--{name}={value}" for name, value in command.items()]
+        argv = (sys.executable, "-m", "redshift_gateway", *options)
+        self._gateway = Process(argv, log=self.folder / "gateway.log", env=self.s3.env)
+
+    def wait(self) -> None:
+        assert self._gateway is not None
+        self._gateway.wait_until(lambda: answers(self.port))
+        system = ssl.get_default_verify_paths().cafile
+        known = Path(system).read_bytes() if system else b""
+        self.ca_file.write_bytes(known + (self.folder / "tls" / "gateway.crt").read_bytes())
+
+    def start_gateway(self) -> None:
+        self.launch_gateway()
+        self.wait()
+
+    def stop_gateway(self) -> None:
+        """Every connection breaks, and none can be made."""
+        if self._gateway is not None:
+            self._gateway.kill()
+            self._gateway = None
+
+    def stop(self) -> None:
+        """End it, and with it all its data."""
+        self.stop_gateway()
+        if self._backend is not None:
+            self._backend.kill()
+            self._backend = None
+        if self._backend_folder is not None:
+            shutil.rmtree(self._backend_folder)
+            self._backend_folder = None
+
+    @property
+    def ca_file(self) -> Path:
+        """What a client must trust: the machine's authorities and the gateway's own."""
+        return self.folder / "trusted.pem"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process needs so that the driver, with its own checks untouched, trusts the gateway."""
+        return {"SSL_CERT_FILE": str(self.ca_file)}
+
+    def connect(self, **kwargs: Any) -> redshift_connector.Connection:
+        """A connection of the real driver, TLS and host name checked."""
+        defaults = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "database": self.database,
+            "sslmode": "verify-full",
+        }
+        with mock.patch.dict(os.environ, self.env):
+            return redshift_connector.connect(**{**defaults, **kwargs})
+
+    def execute(self, *statements: str) -> tuple[tuple[Any, ...], ...]:
+        """Run statements one by one and commit; the last one's rows."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            rows = tuple(map(tuple, cursor.fetchall())) if cursor.description else ()
+            connection.commit()
+            return rows
+
+    def _start_backend(self) -> None:
+        # PostgreSQL refuses to run as root, and the path of a socket must be short: hence a folder of its own.
+        folder = self._backend_folder = Path(tempfile.mkdtemp(prefix="tungsten-redshift-"))
+        shutil.chown(folder, "postgres", "postgres")
+        data = folder / "data"
+        programs = postgresql_programs()
+        log = self.folder / "postgresql.log"
+        initdb = (
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        )
+        Process((*initdb, "--no-sync"), log=log, user="postgres").finish()
+        single = (
+            "setpriv",
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--init-groups",
+            programs / "postgres",
+            "--single",
+        )
+        create = f"CREATE DATABASE {self.database}\n"
+        subprocess.run(
+            (*single, "-F", "-D", data, "postgres"), input=create, text=True, check=True, capture_output=True
+        )
+        settings = {**SETTINGS, "port": str(self._backend_port), "unix_socket_directories": str(folder)}
+        arguments = [f"--{name}={value}" for name, value in settings.items()]
+        self._backend = Process((programs / "postgres", "-D", data, *arguments), log=log, user="postgres")
+        socket = folder / f".s.PGSQL.{self._backend_port}"
+        self._backend.wait_until(socket.exists)
