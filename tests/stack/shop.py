@@ -89,16 +89,8 @@ class Writer:
 
     def fill(self, customers: int = 400, products: int = 300) -> None:
         """First content: customers, products, stock, a few sessions, every type's edges."""
-        for start in range(0, customers, 100):
-            self._transaction(
-                lambda count=min(100, customers - start): [self._customer() for _ in range(count)]
-            )
-        for start in range(0, products, 100):
-            self._transaction(
-                lambda first=start, last=min(start + 100, products): [
-                    self._product(n) for n in range(first, last)
-                ]
-            )
+        self._transaction(lambda: [self._customer() for _ in range(customers)])
+        self._transaction(lambda: [self._product(number) for number in range(products)])
         self._transaction(lambda: [self._every_type() for _ in range(60)])
 
     def start(self, pause: float = 0.005) -> None:
