@@ -31,6 +31,8 @@ class ThlEvent(NamedTuple):
     Times are microseconds since 1970 UTC. ``payload`` holds adjacent row images of one table and operation exactly as
     in the binlog (update: before and after image in turn, every image a null bitmap and the fields of all columns of
     ``definition``), or a statement's text in UTF-8. ``rows`` counts rows (an update's pair is one).
+    ``payload_bytes`` is the payload's length: whoever writes a segment fills it, whoever scans has it without reading
+    the payload.
     """
 
     seqno: int
@@ -51,6 +53,7 @@ class ThlEvent(NamedTuple):
     definition: str | None
     payload: bytes | None
     options: dict[str, str] | None
+    payload_bytes: int = 0
 
 
 @dataclass(frozen=True)
