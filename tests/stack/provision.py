@@ -1,6 +1,6 @@
 """Brings what the stack needs from the operating system: packages, and a MySQL root folder in the cache.
 
-Runs before the virtual environment exists, so it needs the standard library only: `python3 -m tests.stack.provision`.
+Runs before the virtual environment exists, so it needs the standard library only: `python3 -m tests.stack.provision packages|mysql`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 MINIMUM_MYSQL = (8, 0)
 MYSQL_PACKAGES = ("mysql-server-core", "mysql-client-core")
+POSTGRESQL = Path("/usr/lib/postgresql")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -56,8 +58,10 @@ def mysql_root() -> Path:
     return cache() / "mysql-root"
 
 
-def make_mysql_root() -> None:
-    """Install MySQL from Debian's sid into the cache, once; the folder appears when it is whole."""
+def make_mysql() -> None:
+    """Install MySQL from Debian's sid into the cache unless a server is there; the folder appears when it is whole."""
+    if mysqld_on_path():
+        return
     with locked("mysql-root"):
         if mysql_root().exists():
             return
@@ -94,7 +98,66 @@ def debian_mirror() -> Sequence[str]:
 
 def postgresql_programs() -> Path:
     """The folder of PostgreSQL's programs, the newest version's."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    found = sorted(POSTGRESQL.glob("*/bin"), key=lambda folder: int(folder.parent.name))
     if not found:
         raise Missing("there is no PostgreSQL: run `make setup`, or apt-get install postgresql")
     return found[-1]
+
+
+def needed_packages() -> list[str]:
+    """What apt has to install so that the package builds, MySQL can be fetched and PostgreSQL is there."""
+    wanted = ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
+    if sys.base_prefix == "/usr":
+        wanted += ["python3-dev", "python3-venv"]
+    if not mysqld_on_path() and not mysql_root().exists():
+        wanted += ["debian-archive-keyring", "debootstrap"]
+    if not list(POSTGRESQL.glob("*/bin/initdb")):
+        wanted += ["postgresql"]
+    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n", *wanted]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    installed = {line.split()[1] for line in listed if line.startswith("installed ")}
+    return [package for package in wanted if package not in installed]
+
+
+def install_packages() -> None:
+    """Install what is missing with apt; Missing where that cannot be done, with what to install."""
+    if not shutil.which("dpkg-query"):
+        raise Missing("the stack needs Debian or Ubuntu, for their packages of MySQL and PostgreSQL")
+    packages = needed_packages()
+    if not packages:
+        return
+    if os.geteuid() != 0:
+        raise Missing(f"as root: apt-get install {' '.join(packages)}")
+    print("Installing", *packages, flush=True)
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with _no_postgresql_cluster():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+            if subprocess.run(
+                [*apt, *command], env=environment, stdout=subprocess.DEVNULL, check=False
+            ).returncode:
+                raise Missing(f"apt-get {command[0]} failed; by hand: apt-get install {' '.join(packages)}")
+
+
+@contextmanager
+def _no_postgresql_cluster() -> Iterator[None]:
+    """While PostgreSQL is installed: only its programs are wanted, not the cluster and service it would set up."""
+    setting = Path("/etc/postgresql-common/createcluster.d/no-cluster-for-tests.conf")
+    setting.parent.mkdir(parents=True, exist_ok=True)
+    setting.write_text("create_main_cluster = false\n")
+    try:
+        yield
+    finally:
+        setting.unlink()
+
+
+def main() -> None:
+    steps = {"packages": install_packages, "mysql": make_mysql}
+    try:
+        steps[sys.argv[1]]()
+    except Missing as missing:
+        sys.exit(f"set-up: {missing}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+# Everything a contributor runs. Each target sets up what it needs first; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+COMPILED := $(wildcard airflow_provider_tungsten/replicator/binlog/*.pyx airflow_provider_tungsten/replicator/binlog/*.pxd)
+
+.PHONY: help setup packages mysql demo test bench lint wheel clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: packages ## Install what everything else needs: system packages, MySQL, a virtual environment
+	@$(MAKE) --no-print-directory -j2 mysql $(INSTALLED)
+
+packages:
+	@$(PYTHON) -m tests.stack.provision packages
+
+mysql:
+	@$(PYTHON) -m tests.stack.provision mysql
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(INSTALLED): pyproject.toml setup.py docker/redshift/pyproject.toml $(COMPILED) | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' -e docker/redshift
+	@touch $@
+
+demo: setup ## Run the whole stack and watch rows arrive; ONCE=1 ends after a minute and compares
+	$(BIN)/python -m tests.stack.demo $(if $(ONCE),--once)
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest
+
+bench: setup ## Run the benchmarks; figures go to build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --installer uv
+
+clean: ## Remove what was built here; what is cached outside the checkout stays
+	rm -rf $(VENV) build dist *.egg-info docker/redshift/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find airflow_provider_tungsten -name '*.so' -delete -o -path '*/binlog/*.c' -delete
