@@ -1,0 +1,357 @@
+"""Tells what a statement out of the binlog does to tables and their rows; whether that matters is for others to decide.
+
+Words, not a grammar: sqlglot 30 gives up on half of MySQL's ALTER TABLE (DROP PARTITION, RENAME AS, EXCHANGE) and drops
+`/*!…*/`, which MySQL executes, so a token reader that cannot fail decides, and what it does not know is `unknown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+Effect = Literal["none", "create", "schema", "truncate", "moves_rows", "rewrites", "dml", "unknown"]
+Table = tuple[str, str]
+
+# From the least to the worst: of several actions in one ALTER TABLE the worst counts.
+_RANK: tuple[Effect, ...] = ("none", "schema", "rewrites", "moves_rows")
+
+_TOKEN = re.compile(
+    r"""
+      (?P<skip>\s+ | /\*(?!!).*?(?:\*/|\Z) | /\*!\d* | \*/ | --(?=[\s]|\Z)[^\n]* | \#[^\n]*)
+    | `(?P<backtick>(?:[^`]|``)*)`
+    | "(?P<double>(?:[^"\\]|\\.|"")*)"
+    | (?P<text>'(?:[^'\\]|\\.|'')*')
+    | (?P<word>[\w$@\u0080-\U0010ffff]+)
+    | (?P<sign>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+# Statements that change no rows of a table, by their first word. Account statements may hold passwords.
+_HARMLESS = frozenset(
+    {
+        *("GRANT", "REVOKE", "SET", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "FLUSH", "INSTALL"),
+        *("UNINSTALL", "LOCK", "UNLOCK", "USE", "PURGE", "RESET", "CACHE", "CHANGE", "START", "STOP", "SHOW"),
+        *("RELEASE", "KILL", "CLONE", "BINLOG"),
+    }
+)
+_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "SELECT", "DO"})
+# What CREATE, ALTER, DROP and RENAME may name besides tables, indexes and databases; none of it holds rows.
+_OTHER_OBJECTS = frozenset(
+    {
+        *("USER", "ROLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SERVER", "TABLESPACE"),
+        *("LOGFILE", "INSTANCE", "RESOURCE", "SPATIAL_REFERENCE", "LIBRARY"),
+    }
+)
+_CLAUSES_BEFORE_OBJECT = frozenset(
+    {"OR", "REPLACE", "UNDO", "UNIQUE", "FULLTEXT", "ONLINE", "OFFLINE", "AGGREGATE"}
+)
+_MOVING_PARTITION = frozenset({"DROP", "TRUNCATE", "EXCHANGE", "DISCARD", "IMPORT"})
+_KEEPING_PARTITION = frozenset({"ANALYZE", "CHECK", "OPTIMIZE", "REPAIR", "REBUILD"})
+_NOT_A_COLUMN = frozenset(
+    {
+        "INDEX",
+        "KEY",
+        "UNIQUE",
+        "FULLTEXT",
+        "SPATIAL",
+        "PRIMARY",
+        "CONSTRAINT",
+        "FOREIGN",
+        "CHECK",
+        "PARTITION",
+    }
+)
+_FILLING_WORDS = frozenset({"GENERATED", "AS", "AUTO_INCREMENT", "SERIAL"})
+_COMPUTED_DEFAULTS = frozenset(
+    {"(", "CURRENT_TIMESTAMP", "NOW", "LOCALTIME", "LOCALTIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"}
+)
+
+
+class Statement(NamedTuple):
+    """What a statement does, and to which tables; a table name of '' stands for every table of the schema.
+
+    Effects: ``none`` (no table's rows or columns; its text may hold passwords and must not be kept), ``create``,
+    ``schema`` (columns, indexes, options; the rows keep their values), ``truncate``, ``moves_rows`` (rows vanish or
+    change their table without row events), ``rewrites`` (values change without row events), ``dml`` (a row change in
+    statement format), ``unknown``.
+    """
+
+    effect: Effect
+    tables: tuple[Table, ...] = ()
+    keyword: str = ""
+
+
+class _Token(NamedTuple):
+    upper: str
+    name: str
+    quoted: bool
+
+
+class _Reader:
+    """Tokens of a statement or of a part of it, read from the left; behind the end every word is ''."""
+
+    def __init__(self, tokens: list[_Token], default_schema: str) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._schema = default_schema
+
+    @property
+    def words(self) -> list[str]:
+        """All that is left."""
+        return [token.upper for token in self._tokens[self._at :]]
+
+    def peek(self, ahead: int = 0) -> str:
+        at = self._at + ahead
+        return self._tokens[at].upper if at < len(self._tokens) else ""
+
+    def next(self) -> str:
+        word = self.peek()
+        self._at += 1
+        return word
+
+    def skip(self, *words: str) -> bool:
+        """Step over `words` when they come next, in that order."""
+        if all(self.peek(i) == word for i, word in enumerate(words)):
+            self._at += len(words)
+            return True
+        return False
+
+    def skip_to(self, *words: str) -> bool:
+        """Step behind the next place where `words` stand; False when there is none."""
+        while self.peek():
+            if self.skip(*words):
+                return True
+            self._at += 1
+        return False
+
+    def name(self) -> str:
+        token = self._tokens[self._at] if self._at < len(self._tokens) else _Token("", "", False)
+        self._at += 1
+        if not token.quoted and not re.match(r"[\w$\u0080-\U0010ffff]", token.name):
+            raise _NotUnderstood
+        return token.name
+
+    def table(self) -> Table:
+        first = self.name()
+        if self.skip("."):
+            return first, self.name()
+        if not self._schema:
+            raise _NotUnderstood
+        return self._schema, first
+
+    def tables(self) -> list[Table]:
+        found = [self.table()]
+        while self.skip(","):
+            found.append(self.table())
+        return found
+
+    def actions(self) -> Iterator[_Reader]:
+        """What is left, cut at the commas outside of parentheses."""
+        action: list[_Token] = []
+        depth = 0
+        for token in self._tokens[self._at :]:
+            depth += (token.upper == "(") - (token.upper == ")")
+            if token.upper == "," and not depth:
+                yield _Reader(action, self._schema)
+                action = []
+            else:
+                action.append(token)
+        yield _Reader(action, self._schema)
+
+
+class _NotUnderstood(Exception):
+    """The statement is not of a known form."""
+
+
+def _tokens(sql: str) -> Iterator[_Token]:
+    for match in _TOKEN.finditer(sql.replace("\0", "")):
+        kind = match.lastgroup
+        if kind == "skip":
+            continue
+        text = match.group()
+        if kind == "backtick":
+            yield _Token("`", match["backtick"].replace("``", "`"), True)
+        elif kind == "double":
+            yield _Token('"', match["double"].replace('""', '"'), True)
+        elif kind == "text":
+            yield _Token("'", text, False)
+        else:
+            yield _Token(text.upper(), text, False)
+
+
+def classify(sql: str, default_schema: str) -> Statement:
+    """What `sql` does; names without a schema belong to `default_schema`. Never fails: see ``unknown``."""
+    reader = _Reader(list(_tokens(sql)), default_schema)
+    keyword = reader.next()
+    try:
+        effect, tables = _classify(keyword, reader)
+    except _NotUnderstood:
+        effect, tables = "unknown", []
+    return Statement(effect, tuple(dict.fromkeys(tables)), keyword)
+
+
+def redact(sql: str) -> str:
+    """`sql` with every quoted text taken out: for statements that are not understood and may hold a password."""
+    return _TOKEN.sub(lambda match: "'?'" if match.lastgroup in ("text", "double") else match.group(), sql)
+
+
+def _classify(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
+    if keyword in _HARMLESS or keyword == "":
+        return "none", []
+    if keyword in _DML:
+        return "dml", _dml_tables(keyword, reader)
+    if keyword == "TRUNCATE":
+        reader.skip("TABLE")
+        return "truncate", [reader.table()]
+    if keyword == "RENAME":
+        return _rename(reader)
+    if keyword in ("CREATE", "ALTER", "DROP"):
+        return _object(keyword, reader)
+    raise _NotUnderstood
+
+
+def _dml_tables(keyword: str, reader: _Reader) -> list[Table]:
+    """The table a row change names first, where that is easily told."""
+    while reader.peek() in ("LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM"):
+        reader.next()
+    if keyword not in ("INSERT", "REPLACE", "UPDATE", "DELETE"):
+        return []
+    try:
+        return [reader.table()]
+    except _NotUnderstood:
+        return []
+
+
+def _rename(reader: _Reader) -> tuple[Effect, list[Table]]:
+    if reader.peek() == "USER":
+        return "none", []
+    if not (reader.skip("TABLE") or reader.skip("TABLES")):
+        raise _NotUnderstood
+    tables = []
+    while True:
+        tables.append(reader.table())
+        if not reader.skip("TO"):
+            raise _NotUnderstood
+        tables.append(reader.table())
+        if not reader.skip(","):
+            return "moves_rows", tables
+
+
+def _object(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
+    """CREATE, ALTER and DROP of anything."""
+    kind = _object_kind(reader)
+    if kind in _OTHER_OBJECTS or kind == "TEMPORARY":
+        return "none", []
+    if kind in ("DATABASE", "SCHEMA"):
+        if keyword != "DROP":
+            return "none", []
+        reader.skip("IF", "EXISTS")
+        return "moves_rows", [(reader.name(), "")]
+    if kind in ("INDEX", "KEY"):
+        return "schema", _index_table(reader)
+    if kind not in ("TABLE", "TABLES"):
+        raise _NotUnderstood
+    if keyword == "CREATE":
+        reader.skip("IF", "NOT", "EXISTS")
+        return "create", [reader.table()]
+    if keyword == "DROP":
+        reader.skip("IF", "EXISTS")
+        return "moves_rows", reader.tables()
+    return _alter_table(reader)
+
+
+def _object_kind(reader: _Reader) -> str:
+    """The word that says what is created, altered or dropped, behind OR REPLACE, DEFINER = …, ALGORITHM = … and such."""
+    while True:
+        word = reader.next()
+        if word in _CLAUSES_BEFORE_OBJECT:
+            continue
+        if word == "DEFINER":
+            _skip_account(reader)
+        elif word == "ALGORITHM":
+            reader.skip("=")
+            reader.next()
+        elif word == "SQL":
+            reader.skip("SECURITY")
+            reader.next()
+        elif word == "SPATIAL":
+            return "SPATIAL_REFERENCE" if reader.skip("REFERENCE") else _object_kind(reader)
+        elif word == "JSON":
+            while reader.peek() not in ("VIEW", ""):
+                reader.next()
+        else:
+            return word
+
+
+def _skip_account(reader: _Reader) -> None:
+    """``= user@host`` in any of its spellings, or ``= CURRENT_USER()``."""
+    reader.skip("=")
+    reader.next()
+    if reader.skip("(", ")"):
+        return
+    if reader.peek() == "@":
+        reader.next()
+        reader.next()
+        while reader.skip("."):
+            reader.next()
+    elif reader.peek().startswith("@"):
+        reader.next()
+
+
+def _index_table(reader: _Reader) -> list[Table]:
+    if not reader.skip_to("ON"):
+        raise _NotUnderstood
+    return [reader.table()]
+
+
+def _alter_table(reader: _Reader) -> tuple[Effect, list[Table]]:
+    tables = [reader.table()]
+    worst: Effect = "none"
+    for action in reader.actions():
+        worst = max(worst, _action_effect(action.words), key=_RANK.index)
+        tables += _second_table(action)
+    return worst, tables
+
+
+def _action_effect(words: list[str]) -> Effect:
+    first, second = (*words, "", "")[:2]
+    if first == "RENAME":
+        return "schema" if second in ("COLUMN", "INDEX", "KEY") else "moves_rows"
+    if second == "PARTITION" and first in _MOVING_PARTITION:
+        return "moves_rows"
+    if second == "TABLESPACE" and first in ("DISCARD", "IMPORT"):
+        return "moves_rows"
+    if (second == "PARTITION" and first in _KEEPING_PARTITION) or words in (
+        ["ENABLE", "KEYS"],
+        ["DISABLE", "KEYS"],
+    ):
+        return "none"
+    if first in ("MODIFY", "CHANGE", "CONVERT"):
+        return "rewrites"
+    if first == "ENGINE" and "BLACKHOLE" in words:
+        return "moves_rows"
+    if first == "ADD" and second not in _NOT_A_COLUMN:
+        return _add_column_effect(words)
+    return "schema"
+
+
+def _add_column_effect(words: list[str]) -> Effect:
+    """ADD COLUMN gives rows that are there values nobody logs, unless its default is a constant or NULL."""
+    if not _FILLING_WORDS.isdisjoint(words):
+        return "rewrites"
+    defaults = {after for word, after in pairwise(words) if word == "DEFAULT"}
+    return "schema" if defaults.isdisjoint(_COMPUTED_DEFAULTS) else "rewrites"
+
+
+def _second_table(action: _Reader) -> list[Table]:
+    """The other table of RENAME [TO|AS|=] and of EXCHANGE PARTITION … WITH TABLE."""
+    if action.skip("RENAME") and action.peek() not in ("COLUMN", "INDEX", "KEY"):
+        for word in ("TO", "AS", "="):
+            action.skip(word)
+        return [action.table()]
+    if action.skip("EXCHANGE") and action.skip_to("WITH", "TABLE"):
+        return [action.table()]
+    return []
