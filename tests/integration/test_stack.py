@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.stack.mysql import MySQL
+from tests.stack.process import answers
 from tests.stack.s3 import S3
 
 
@@ -34,3 +41,63 @@ def test_s3_refuses_to_write_an_object_twice(s3: S3, bucket: str) -> None:
     put()
     with pytest.raises(ClientError, match="PreconditionFailed"):
         put()
+
+
+def test_mysql_keeps_its_data_over_a_restart_and_a_crash(tmp_path: Path) -> None:
+    with MySQL(tmp_path, options={"server-id": "7"}) as server:
+        uuid = server.execute("CREATE DATABASE kept", "SELECT @@server_uuid, @@server_id")
+        server.restart()
+        server.execute("CREATE TABLE kept.t (id INT PRIMARY KEY)")
+        server.kill()
+        server.start()
+        assert server.execute("SELECT @@server_uuid, @@server_id") == uuid
+        assert server.execute("SHOW TABLES FROM kept") == (("t",),)
+
+
+def test_two_mysql_servers_differ_in_uuid(mysql: MySQL, tmp_path: Path) -> None:
+    with MySQL(tmp_path) as other:
+        assert other.execute("SELECT @@server_uuid") != mysql.execute("SELECT @@server_uuid")
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from tests.stack.mysql import MySQL
+from tests.stack.s3 import S3
+from tests.stack.stack import exit_on_sigterm
+exit_on_sigterm()
+with MySQL(Path(sys.argv[1])) as mysql, S3() as s3:
+    print(mysql.port, s3.port, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_server_outlives_its_parent(tmp_path: Path, end: signal.Signals) -> None:
+    argv = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        assert parent.stdout is not None
+        ports = [int(port) for port in parent.stdout.readline().split()]
+        assert len(ports) == 2
+        assert all(map(answers, ports))
+        assert len(_processes_naming(tmp_path)) > 1
+        os.kill(parent.pid, end)
+    deadline = time.monotonic() + 10
+    while _processes_naming(tmp_path) or any(map(answers, ports)):
+        assert time.monotonic() < deadline, _processes_naming(tmp_path)
+        time.sleep(0.05)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def _processes_naming(folder: Path) -> list[str]:
+    """Command lines of processes that have the folder open or among their arguments; a zombie has neither."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text()
+            files = [os.readlink(file) for file in (process / "fd").iterdir()]
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+        if any(str(folder) in name for name in (command, *files)):
+            found.append(command)
+    return found

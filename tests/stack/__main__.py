@@ -18,7 +18,7 @@ import typer
 
 from tests.stack.process import ServerError, answers
 from tests.stack.provision import cache
-from tests.stack.stack import Stack, exit_on_sigterm
+from tests.stack.stack import DAGS, Stack, exit_on_sigterm
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -26,21 +26,20 @@ Home = Annotated[
     Path | None, typer.Option(help="Where it keeps state and data; default: in the user's cache")
 ]
 WithAirflow = Annotated[bool, typer.Option(help="Start Airflow, too")]
-ServiceDir = Annotated[Path | None, typer.Option(help="Folder of service files for the DAGs")]
+Dags = Annotated[Path, typer.Option(help="Folder of DAG files, with the service files in services/")]
 
 START_SECONDS = 180
 STOP_SECONDS = 60
 
 
 @app.command()
-def up(home: Home = None, airflow: WithAirflow = True, service_dir: ServiceDir = None) -> None:
+def up(home: Home = None, airflow: WithAirflow = True, dags: Dags = DAGS) -> None:
     """Start the stack and leave it running; fine when it runs already."""
     home = _home(home)
     if not _is_up(home):
         _state_file(home).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tests.stack", "serve", f"--home={home}"]
+        command = [sys.executable, "-m", "tests.stack", "serve", f"--home={home}", f"--dags={dags.resolve()}"]
         command += ["--airflow" if airflow else "--no-airflow"]
-        command += [f"--service-dir={service_dir.resolve()}"] if service_dir else []
         log = home / "stack.log"
         with log.open("wb") as output:
             serving = subprocess.Popen(
@@ -88,11 +87,11 @@ def status(home: Home = None) -> None:
 
 
 @app.command(hidden=True)
-def serve(home: Home = None, airflow: WithAirflow = True, service_dir: ServiceDir = None) -> None:
+def serve(home: Home = None, airflow: WithAirflow = True, dags: Dags = DAGS) -> None:
     """Be the stack: own the servers until told to end."""
     home = _home(home)
     exit_on_sigterm()
-    with _lock(home), Stack(home / "servers", airflow=airflow, service_dir=service_dir) as stack:
+    with _lock(home), Stack(home / "servers", airflow=airflow, dags_folder=dags) as stack:
         _write_state(home, {"servers": _details(stack)})
         try:
             signal.pause()

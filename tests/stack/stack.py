@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import yaml
+
 from tests.stack.airflow import Airflow
 from tests.stack.mysql import MySQL
 from tests.stack.process import Server
@@ -19,14 +21,14 @@ from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
 DAGS = Path(__file__).parents[2] / "dags"
-SERVICES = "TUNGSTEN_SERVICE_DIR"
 
 
 class Stack(Server):
     """`mysql`, `s3`, `redshift`, `airflow` (None unless asked for), started side by side, fresh.
 
-    `folder` is wiped first and removed in the end; None: a temporary one. `service_dir` reaches the DAGs as
-    TUNGSTEN_SERVICE_DIR. `env` goes to Airflow as it is.
+    `folder` is wiped first and removed in the end; None: a temporary one. Airflow runs the DAG files of `dags_folder`
+    with `services` (name to the service file's content) in place of the service files that lie there; None: as it is.
+    `env` reaches Airflow's components and tasks.
     """
 
     def __init__(
@@ -34,8 +36,8 @@ class Stack(Server):
         folder: Path | None = None,
         *,
         airflow: bool = False,
-        service_dir: Path | None = None,
         dags_folder: Path = DAGS,
+        services: Mapping[str, Mapping[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         mysql_options: Mapping[str, str] | None = None,
     ) -> None:
@@ -44,17 +46,15 @@ class Stack(Server):
         self.s3 = S3()
         self.redshift = Redshift(self.folder / "redshift", self.s3)
         self.airflow: Airflow | None = None
+        self._dags_folder = dags_folder
+        self._services = services
         self._running = ExitStack()
         if airflow:
             self.airflow = Airflow(
                 self.folder / "airflow",
-                dags_folder=dags_folder,
+                dags_folder=dags_folder if services is None else self.folder / "dags",
                 connections=self.connections,
-                env={
-                    **self.redshift.env,
-                    **({SERVICES: str(service_dir)} if service_dir else {}),
-                    **(env or {}),
-                },
+                env={**self.redshift.env, **(env or {})},
             )
 
     @property
@@ -100,9 +100,21 @@ class Stack(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
         self._running.callback(shutil.rmtree, self.folder)
+        if self._services is not None:
+            shutil.copytree(
+                self._dags_folder, self.folder / "dags", ignore=shutil.ignore_patterns("services")
+            )
+            (self.folder / "dags" / "services").mkdir()
+            for name, service in self._services.items():
+                (self.folder / "dags" / "services" / f"{name}.yaml").write_text(yaml.safe_dump(dict(service)))
         for server in self.servers.values():
             self._running.callback(server.stop)
             server.launch()
+
+    def wait_for_data_servers(self) -> None:
+        """Return when all but Airflow answer, which takes its time: there is something to do until then."""
+        for server in (self.mysql, self.s3, self.redshift):
+            server.wait()
 
     def wait(self) -> None:
         for server in self.servers.values():
