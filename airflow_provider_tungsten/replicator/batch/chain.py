@@ -1,0 +1,309 @@
+"""The chain of plans: boundaries decided once, write-once objects that follow each other from seqno 0 on.
+
+What a micro-batch may hold is the cutter's; this module extends the chain to the log's head and selects out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
+from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
+from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
+from airflow_provider_tungsten.replicator.errors import (
+    CorruptLogError,
+    DivergedError,
+    GapError,
+    RangeError,
+    UnsupportedError,
+)
+from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
+from airflow_provider_tungsten.replicator.thl.log import Head, Log
+
+FOLDER = "_batches/"
+_PLAN = re.compile(r"_batches/(\d{19})\.plan\.json")
+# Plans and manifests in turn: as many names as S3 gives in one answer.
+_PAGE = 500
+_READERS = 8
+
+
+def plan_key(first: int) -> str:
+    """Object name of the plan that begins at ``first``, below the applier's folder."""
+    return f"{FOLDER}{first:019d}.plan.json"
+
+
+def gap_key(seqno: int) -> str:
+    """Object name that says a gap record is acknowledged."""
+    return f"{FOLDER}{seqno:019d}.gap-acknowledged.json"
+
+
+def acknowledge_gap(store: Storage, seqno: int, token: str) -> None:
+    """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on.
+
+    :param store: the applier's folder.
+    """
+    try:
+        store.create(gap_key(seqno), json.dumps({"seqno": seqno, "writer": token}).encode(), token=token)
+    except ObjectExistsError:
+        return  # acknowledged once is acknowledged
+
+
+def fingerprint(applier: RedshiftApplier) -> str:
+    """Of everything that makes a batch's names and bytes, besides the range."""
+    settings = applier.model_dump(mode="json", include={"include", "exclude", "exclude_columns", "csv"})
+    body = {"format": FORMAT, "part_bytes": applier.batches.part_bytes, **settings}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_range(log: Log, first: int | None, last: int | None) -> None:
+    """A range of seqnos given by hand; None: open at that end.
+
+    :raises RangeError: it is empty or reaches beyond the log; the message says what exists.
+    """
+    head = log.head()
+    if head is None:
+        raise RangeError("the THL does not exist yet: there are no seqnos to choose from")
+    lowest = log.first_seqno()
+    exists = f"the THL holds seqnos {lowest} to {head.last}"
+    for name, seqno in (("from_seqno", first), ("to_seqno", last)):
+        if seqno is not None and not lowest <= seqno <= head.last:
+            raise RangeError(f"{name} {seqno} does not exist: {exists}")
+    if first is not None and last is not None and first > last:
+        raise RangeError(f"from_seqno {first} lies behind to_seqno {last}: {exists}")
+
+
+class Chain:
+    """The plans of one applier.
+
+    :param store: the applier's folder, ``<files>/<service>/<applier>``.
+    """
+
+    def __init__(self, store: Storage, log: Log, service: Service, applier_name: str) -> None:
+        self.store = store
+        self.log = log
+        self._service = service.service
+        self._applier_name = applier_name
+        self._applier = service.applier(applier_name)
+        self._tables = AppliedTables(self._applier, service.service)
+        self.fingerprint = fingerprint(self._applier)
+
+    # Reading the chain
+
+    def plans(self, first: int = 0) -> Iterator[Plan]:
+        """Plans that begin at ``first`` or later, in order; read ahead a little, never all at once.
+
+        :raises CorruptLogError: one is missing between two others.
+        """
+        keys = (plan_key(begin) for begin in self._firsts(first))
+        expected = None
+        with ThreadPoolExecutor(_READERS) as pool:
+            while page := list(islice(keys, 4 * _READERS)):
+                for plan in pool.map(self._read, page):
+                    if expected is not None and plan.first != expected:
+                        raise CorruptLogError(
+                            f"{self.store.url}: the plans have a hole: {plan_key(expected)} is missing before {plan.first}"
+                        )
+                    expected = plan.last + 1
+                    yield plan
+
+    def end(self) -> int:
+        """The last seqno that is planned, -1 when none is."""
+        last = self._last_plan()
+        return -1 if last is None else last.last
+
+    def pending(self, position: int, through: int | None = None) -> Iterator[Plan]:
+        """The plans behind an applied position, as far as ``through`` is covered.
+
+        :param position: seqno, -1 when nothing is applied.
+        :raises GapError: the position is not the end of a planned batch.
+        """
+        before = self._containing(position) if position >= 0 else None
+        if (before.last if before else -1) != position:
+            raise GapError(
+                f"the applied position {position} is not the end of a micro-batch of {self.store.url}; "
+                + (f"the one there is {before.first}–{before.last}" if before else "nothing is planned yet")
+            )
+        for plan in self.plans(position + 1):
+            if through is not None and plan.first > through:
+                return
+            yield plan
+
+    def locate(self, first: int, last: int) -> Iterator[Plan]:
+        """The plans that overlap ``first``–``last``."""
+        begin = self._containing(first)
+        for plan in self.plans(0 if begin is None else begin.first):
+            if plan.first > last:
+                return
+            if plan.last >= first:
+                yield plan
+
+    def plans_in_interval(self, after_us: int, until_us: int) -> tuple[int, int] | None:
+        """First and last seqno of the batches whose watermark lies in (after, until], microseconds; None: no batch.
+
+        Watermarks never go back along the log, so every batch lies in exactly one of adjoining intervals.
+        """
+        seqnos = self.log.seqnos_between(after_us, until_us)
+        if seqnos is None:
+            return None
+        begin, end = self._containing(seqnos[0]), self._containing(seqnos[1])
+        if begin is None or end is None or begin.last < seqnos[0]:
+            return None
+        last = end.last if end.last <= seqnos[1] else end.first - 1
+        return (begin.first, last) if begin.first <= last else None
+
+    # Extending it
+
+    def extend(self, *, token: str, limit: int, waiting: bool, through: int | None = None) -> list[Plan]:
+        """Plans on from the chain's end to the log's head, at most ``limit`` micro-batches.
+
+        The last piece, which more log would make grow, is left to grow while an earlier batch waits to be applied or
+        there is nothing in it to load; ``through`` cuts it all the same as long as the chain ends before that seqno.
+
+        :param waiting: a planned batch is not applied yet.
+        :param through: seqno up to which an explicit range asks for plans; planning stops where it is covered.
+        :returns: the plans that joined the chain meanwhile, another writer's included.
+        :raises GapError: an unacknowledged gap is all that could come next (or lies before ``through``).
+        :raises UnsupportedError: likewise, for what the applier refuses. While there are batches to apply before the
+            obstacle, they are returned first.
+        :raises DivergedError: the log is not the one that the chain was made from.
+        """
+        made: list[Plan] = []
+        try:
+            while len(made) < limit and self._extend(made, token, limit, waiting, through):
+                pass
+        except (GapError, UnsupportedError):
+            if through is not None or not (made or waiting):
+                raise
+        return made
+
+    def _extend(self, made: list[Plan], token: str, limit: int, waiting: bool, through: int | None) -> bool:
+        """One pass from the chain's end; True when another writer's plan ends elsewhere, so that a new pass is due."""
+        previous, head = self._last_plan(), self.log.head()
+        if head is None:
+            return False
+        self._check_start(previous, head)
+        begin = previous.last + 1 if previous else 0
+        if begin > head.last:
+            return False
+        cut = pieces(
+            transactions(self.log.scan(begin, head.last), self._tables),
+            self._applier.batches,
+            lambda seqno: self.store.exists(gap_key(seqno)),
+        )
+        for piece in cut:
+            if through is not None and piece.first > through:
+                return False
+            if piece.tail and through is None and (waiting or piece.effect == "records"):
+                return False
+            plan = self._write(self._plan(piece, previous, head, token), token)
+            made.append(plan)
+            if plan.last != piece.last:
+                return True
+            if len(made) >= limit:
+                return False
+            previous = plan
+        return False
+
+    def _check_start(self, previous: Plan | None, head: Head) -> None:
+        """The log still holds what the chain's last plan ended with, and what comes next."""
+        begin = 0
+        if previous is not None:
+            begin = previous.last + 1
+            record = None if previous.last > head.last else self.log.record(previous.last)
+            known = (previous.thl_uuid, previous.epoch_number, previous.event_id)
+            if record is None or (head.uuid, record.epoch_number, record.event_id) != known:
+                raise self._diverged(previous, head)
+        lowest = self.log.first_seqno()
+        if lowest > begin:
+            raise GapError(
+                f"{self.store.url}: planning goes on at seqno {begin}, but the THL begins at {lowest}: what lies between was "
+                "purged before this applier took it. Load the target anew under a new applier name"
+            )
+
+    def _diverged(self, plan: Plan, head: Head) -> DivergedError:
+        return DivergedError(
+            f"the THL was wiped, rebuilt or restored: the plans of {self.store.url} belong to THL {plan.thl_uuid} and end with "
+            f"seqno {plan.last} ({plan.event_id}), the log is {head.uuid} and ends with seqno {head.last} ({head.event_id}). "
+            "Bring the old log back, or load the target anew under a new applier name"
+        )
+
+    def _plan(self, piece: Piece, previous: Plan | None, head: Head, token: str) -> Plan:
+        return Plan(
+            service=self._service,
+            applier=self._applier_name,
+            thl_uuid=head.uuid,
+            first=piece.first,
+            last=piece.last,
+            previous_epoch=previous.epoch_number if previous else -1,
+            previous_event_id=previous.event_id if previous else "",
+            epoch_number=piece.epoch_number,
+            event_id=piece.event_id,
+            watermark=piece.watermark,
+            effect=piece.effect,
+            transactions=piece.transactions,
+            rows=piece.rows,
+            image_bytes=piece.image_bytes,
+            fingerprint=self.fingerprint,
+            writer=token,
+        )
+
+    def _write(self, plan: Plan, token: str) -> Plan:
+        """The plan that is in the chain afterwards: ours, or the winner's."""
+        try:
+            self.store.create(plan_key(plan.first), plan.to_json(), token=token)
+        except ObjectExistsError:
+            return self._read(plan_key(plan.first))
+        return plan
+
+    # Finding plans by seqno
+
+    def _read(self, key: str) -> Plan:
+        try:
+            return Plan.from_json(self.store.read(key))
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptLogError(
+                f"{self.store.url}/{key} is not a plan of this version: {error!r}"
+            ) from error
+
+    def _firsts(self, begin: int) -> Iterator[int]:
+        """First seqnos of the plans that begin at ``begin`` or later, in order, by name alone."""
+        start_after = plan_key(begin - 1) if begin > 0 else ""
+        for info in self.store.list(FOLDER, start_after=start_after):
+            if match := _PLAN.fullmatch(info.key):
+                yield int(match[1])
+
+    def _last_plan(self) -> Plan | None:
+        last = self._log_end()
+        while (beyond := next(self._firsts(last + 1), None)) is not None:
+            last = self._log_end()  # again: both may have grown since
+            if beyond > last:
+                raise DivergedError(
+                    f"the THL was wiped, rebuilt or restored: {self.store.url} has a plan that begins at seqno {beyond}, the log "
+                    f"ends with {last}. Bring the old log back, or load the target anew under a new applier name"
+                )
+        return self._containing(last)
+
+    def _log_end(self) -> int:
+        head = self.log.head()
+        return -1 if head is None else head.last
+
+    def _containing(self, seqno: int) -> Plan | None:
+        """The last plan that begins at ``seqno`` or before, by bisection over names: a chain may be millions long."""
+        low, high, found = 0, seqno, None
+        while low <= high:
+            middle = (low + high) // 2
+            page = [first for first in islice(self._firsts(middle), _PAGE) if first <= high]
+            if not page:
+                high = middle - 1
+                continue
+            found = page[-1]
+            if len(page) < _PAGE:
+                break
+            low = found + 1
+        return None if found is None else self._read(plan_key(found))

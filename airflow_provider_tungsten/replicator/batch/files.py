@@ -1,0 +1,151 @@
+"""Names and whereabouts of a batch's objects: what they are called, whether they are all there, how the manifest is put."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, StorageError
+from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
+
+SUFFIX = {"zstd": ".csv.zst", "gzip": ".csv.gz", "none": ".csv"}
+_UPLOADS = 4
+
+
+def _encoded(name: str) -> str:
+    """Percent-encoded; a leading dot too, so that no name means a parent folder or a hidden file."""
+    text = quote(name, safe="")
+    return "%2E" + text[1:] if text.startswith(".") else text
+
+
+def manifest_key(first: int, last: int) -> str:
+    return f"_batches/{first:019d}-{last:019d}.json"
+
+
+def table_stem(schema: str, table: str, first: int, last: int) -> str:
+    """What the names of all files of one table in one batch begin with."""
+    return f"{_encoded(schema)}/{_encoded(table)}/{first:019d}-{last:019d}"
+
+
+def copy_manifest(parts: Sequence[Part], url: str) -> bytes:
+    """What COPY reads: every file with its size, all of them mandatory.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/loading-data-files-using-manifest.html
+
+    :param url: of the applier's folder in the store that COPY reads from.
+    """
+    entries = [
+        {"url": f"{url}/{part.key}", "mandatory": True, "meta": {"content_length": part.size}}
+        for part in parts
+    ]
+    return json.dumps({"entries": entries}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_manifest(store: Storage, first: int, last: int) -> BatchManifest | None:
+    """The batch manifest of that range, None where the batch does not exist.
+
+    :param store: the applier's folder.
+    """
+    key = manifest_key(first, last)
+    if not store.exists(key):
+        return None
+    try:
+        return BatchManifest.from_json(store.read(key))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptLogError(
+            f"{store.url}/{key} is not a batch manifest of this version: {error!r}"
+        ) from error
+
+
+def missing_files(store: Storage, manifest: BatchManifest) -> Iterator[str]:
+    """Names of the files that the manifest promises and the store does not hold in that size."""
+    for table in manifest.tables:
+        if table.copy_manifest:
+            stem = table_stem(table.schema, table.table, manifest.plan.first, manifest.plan.last)
+            sizes = {info.key: info.size for info in store.list(stem)}
+            yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
+            if table.copy_manifest not in sizes:
+                yield table.copy_manifest
+
+
+def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchManifest:
+    """Puts the batch manifest, last of all; where another writer was first, its batch is the one that exists.
+
+    :raises StorageError: the manifest that is there promises files that are gone and that we do not make.
+    :raises DivergedError: it was made from another plan.
+    """
+    plan = manifest.plan
+    key = manifest_key(plan.first, plan.last)
+    try:
+        store.create(key, manifest.to_json(), token=token)
+        return manifest
+    except ObjectExistsError:
+        pass
+    winner = read_manifest(store, plan.first, plan.last)
+    if winner is None:
+        raise StorageError(f"{store.url}/{key} is refused as existing, but it is not there")
+    if winner.plan != plan:
+        raise DivergedError(
+            f"{store.url}/{key} was made from another plan (THL {winner.plan.thl_uuid}, planned by {winner.plan.writer}) than the "
+            f"one at hand (THL {plan.thl_uuid}, planned by {plan.writer}): folder and log do not belong together"
+        )
+    if winner != manifest and (gone := list(missing_files(store, winner))):
+        raise StorageError(
+            f"{store.url}: files of batch {plan.first}–{plan.last} are gone ({', '.join(gone[:3])} …) and are not made anew under the "
+            "present settings: restore them, or go back to the settings that the batch was written with"
+        )
+    return winner
+
+
+class Uploads:
+    """Write-once puts of files whose name holds a hash of their content, a few at a time.
+
+    Leaving the context normally waits for them all.
+    """
+
+    def __init__(self, store: Storage, token: str) -> None:
+        self._store = store
+        self._token = token
+        self._pool = ThreadPoolExecutor(_UPLOADS)
+        self._running: list[Future[None]] = []
+
+    def put(self, key: str, source: bytes | Path, size: int) -> None:
+        """:param source: a file is removed when it is stored."""
+        if len(self._running) >= _UPLOADS:
+            self._running.pop(0).result()
+        self._running.append(self._pool.submit(self._put, key, source, size))
+
+    def _put(self, key: str, source: bytes | Path, size: int) -> None:
+        try:
+            self._store.create(key, source, token=self._token)
+        except ObjectExistsError:
+            found = next(self._store.list(key), None)
+            if found is None or found.key != key or found.size != size:
+                raise StorageError(
+                    f"{self._store.url}/{key} is there, but not with the {size} bytes that its name stands for: remove it, then "
+                    "run the task again"
+                ) from None
+        if isinstance(source, Path):
+            source.unlink()
+
+    def wait(self) -> None:
+        """:raises StorageError, StorageUnavailableError: of the first put that failed."""
+        while self._running:
+            self._running.pop(0).result()
+
+    def __enter__(self) -> Uploads:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._pool.shutdown(cancel_futures=True)

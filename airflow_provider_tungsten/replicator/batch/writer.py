@@ -1,0 +1,305 @@
+"""Writes one planned micro-batch: row images to CSV parts, COPY manifests, and last of all the batch manifest.
+
+A batch exists when its manifest does. The same range under the same settings gives the same names and the same bytes, so
+any number of attempts, one after the other or at once, end in one batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
+from airflow_provider_tungsten.replicator.batch.files import (
+    SUFFIX,
+    Uploads,
+    copy_manifest,
+    missing_files,
+    put_manifest,
+    read_manifest,
+    table_stem,
+)
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.parts import PartFile
+from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
+from airflow_provider_tungsten.replicator.binlog.rows import (
+    NULL_CANDIDATES,
+    CsvEncoder,
+    RowLayout,
+    SentinelCollision,
+    ValueRefused,
+)
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    CorruptLogError,
+    DataError,
+    DivergedError,
+)
+from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.storage import Storage
+from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
+from airflow_provider_tungsten.replicator.thl.log import Log
+
+Progress = Callable[[int, int], None]
+TableName = tuple[str, str]
+_PROGRESS_ROWS = 20_000
+
+
+def write_batch(
+    log: Log,
+    plan: Plan,
+    service: Service,
+    applier_name: str,
+    store: Storage,
+    *,
+    token: str,
+    progress: Progress | None = None,
+) -> BatchManifest:
+    """Makes the batch of ``plan`` exist in ``store``, or finds that it does.
+
+    :param store: the applier's folder, in the final store or in the staging folder; COPY manifests name the final one.
+    :param progress: called now and then with rows done and rows in all.
+    :raises DivergedError: the plan was made from another log.
+    :raises UnsupportedError: a table without a primary key, an unsupported column type.
+    :raises DataError: a value that the target cannot hold.
+    :raises ConfigurationError: a table joined the applier's rules that the plan left out of its cuts.
+    """
+    found = read_manifest(store, plan.first, plan.last)
+    if found is not None and found.plan == plan and not any(missing_files(store, found)):
+        return found
+    _check_log(log, plan)
+    applier = service.applier(applier_name)
+    with tempfile.TemporaryDirectory(prefix="tungsten-batch-") as folder, Uploads(store, token) as uploads:
+        batch = _Batch(log, plan, service.service, applier, Path(folder), uploads, progress)
+        tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
+    header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
+    return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
+
+
+def _check_log(log: Log, plan: Plan) -> None:
+    head = log.head()
+    record = log.record(plan.last) if head is not None and head.last >= plan.last else None
+    known = (plan.thl_uuid, plan.epoch_number, plan.event_id)
+    if head is None or record is None or (head.uuid, record.epoch_number, record.event_id) != known:
+        raise DivergedError(
+            f"batch {plan.first}–{plan.last} was planned from THL {plan.thl_uuid} and ends at {plan.event_id}; the log at hand does "
+            "not hold that: it was wiped, rebuilt or restored. Bring the old log back, or load the target anew under a new "
+            "applier name"
+        )
+
+
+class _Batch:
+    """One writing of a batch: a pass over the log, and another one for each table whose NULL sentinel met a value."""
+
+    def __init__(
+        self,
+        log: Log,
+        plan: Plan,
+        service: str,
+        applier: RedshiftApplier,
+        folder: Path,
+        uploads: Uploads,
+        progress: Progress | None,
+    ) -> None:
+        self._log = log
+        self._plan = plan
+        self._service = service
+        self._applier = applier
+        self._paths = (folder / str(number) for number in count())
+        self._uploads = uploads
+        self._progress = progress
+        self._tables = AppliedTables(applier, service)
+        self._candidates: dict[TableName, int] = defaultdict(int)
+        self._truncated: dict[TableName, TableBatch] = {}
+
+    def write(self, url: str) -> list[TableBatch]:
+        """Every table's share, in name order; all files but the batch manifest are stored when this returns."""
+        done: dict[TableName, _TableWriter] = {}
+        collided = self._pass(done, None)
+        while collided:
+            collided = self._pass(done, collided)
+        tables = [writer.finish() for writer in done.values()]
+        self._uploads.wait()
+        shares = [self._with_copy_manifest(table, url) for table in tables]
+        self._uploads.wait()
+        return sorted([*shares, *self._truncated.values()], key=lambda table: (table.schema, table.table))
+
+    def _pass(self, done: dict[TableName, _TableWriter], only: set[TableName] | None) -> set[TableName]:
+        """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
+        collided: set[TableName] = set()
+        rows = reported = 0
+        for event in self._log.read(self._plan.first, self._plan.last):
+            if event.kind not in ROW_KINDS:
+                self._check_statement(event)
+                continue
+            name = (event.schema_name, event.table_name)
+            if (only is not None and name not in only) or name in collided:
+                continue
+            if not self._tables.includes(*name):
+                continue
+            writer = done.get(name)
+            if writer is None:
+                writer = done[name] = self._new_writer(name, event)
+            try:
+                writer.add(event)
+            except SentinelCollision:
+                done.pop(name).discard()
+                collided.add(name)
+                self._candidates[name] += 1
+            rows += event.rows
+            if self._progress is not None and only is None and rows - reported >= _PROGRESS_ROWS:
+                self._progress(rows, self._plan.rows)
+                reported = rows
+        return collided
+
+    def _new_writer(self, name: TableName, event: ThlEvent) -> _TableWriter:
+        candidate = self._candidates[name]
+        if candidate >= len(NULL_CANDIDATES):
+            raise DataError(
+                f"{'.'.join(name)}, batch {self._plan.first}–{self._plan.last}: every text that could stand for NULL is a value of "
+                "this table; make batches smaller (batches.max_rows) or exclude the column (exclude_columns)"
+            )
+        definition = event.definition or ""
+        table = self._tables.applied(definition)
+        header = self._applier.csv.header
+        null = NULL_CANDIDATES[candidate]
+        encoder = CsvEncoder(table.definition, header, null=null, service=self._service)
+        return _TableWriter(
+            table, definition, encoder, null, self._plan, self._applier, self._paths, self._uploads
+        )
+
+    def _check_statement(self, event: ThlEvent) -> None:
+        if event.kind not in (Kind.DDL, Kind.TRUNCATE):
+            return
+        effect = included_statement(event, self._tables)
+        if effect is not None and self._plan.first != self._plan.last:
+            raise _replanned(self._plan, f"seqno {event.seqno} is a statement on one of the applier's tables")
+        if effect == "truncate":
+            for schema, table in statement_tables(event):
+                if self._tables.includes(schema, table):
+                    share = TableBatch(schema, table, event.definition or "", {}, "", "", truncate=True)
+                    self._truncated[schema, table] = share
+
+    def _with_copy_manifest(self, table: TableBatch, url: str) -> TableBatch:
+        data = copy_manifest(table.parts, url)
+        stem = table_stem(table.schema, table.table, self._plan.first, self._plan.last)
+        key = f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.manifest"
+        self._uploads.put(key, data, len(data))
+        return TableBatch(
+            table.schema, table.table, table.definition, table.rows, table.null, key, table.parts
+        )
+
+
+def _replanned(plan: Plan, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"batch {plan.first}–{plan.last} was planned while the applier's include and exclude rules left a table out that they take "
+        f"now: {what}, and the batch is not cut there. Exclude the table again until position {plan.last} is applied"
+    )
+
+
+class _TableWriter:
+    """One table's parts and counts in one batch."""
+
+    def __init__(
+        self,
+        table: AppliedTable,
+        definition: str,
+        encoder: CsvEncoder,
+        null: str,
+        plan: Plan,
+        applier: RedshiftApplier,
+        paths: Iterator[Path],
+        uploads: Uploads,
+    ) -> None:
+        self._table = table
+        self._definition = definition
+        self._encoder = encoder
+        self._null = null
+        self._plan = plan
+        self._paths = paths
+        self._uploads = uploads
+        self._compression = applier.csv.compression
+        self._part_bytes = applier.batches.part_bytes
+        self._layout = RowLayout(table.logged) if table.keep else None
+        self._stem = table_stem(table.logged.schema, table.logged.table, plan.first, plan.last)
+        self._row_id = 1
+        self._part_rows = 0
+        self._rows: Counter[str] = Counter()
+        self._parts: list[Part] = []
+        self._part: PartFile | None = None
+
+    def add(self, event: ThlEvent) -> None:
+        """:raises SentinelCollision: a value equals the text that stands for NULL."""
+        if event.definition != self._definition:
+            raise _replanned(
+                self._plan, f"{self._table.logged.name} changes its definition at seqno {event.seqno}"
+            )
+        images = event.rows * (2 if event.kind == Kind.UPDATE else 1)
+        payload = event.payload or b""
+        if self._layout is not None and self._table.keep is not None:
+            payload = self._layout.drop(payload, images, self._table.keep)
+        try:
+            encoded = self._encoder.encode(
+                payload,
+                event.kind,
+                seqno=event.seqno,
+                row_id=self._row_id,
+                commit_ts=event.commit_ts,
+                event_id=event.event_id,
+                gtid=event.gtid,
+            )
+        except ValueRefused as error:
+            raise self._refused(event, error) from None
+        if encoded.inserts + encoded.deletes != images:
+            raise CorruptLogError(
+                f"seqno {event.seqno}, fragment {event.fragno}: {self._table.logged.name} has {encoded.inserts + encoded.deletes} "
+                f"row images where the log counts {images}"
+            )
+        self._take(encoded.csv, encoded.inserts, encoded.deletes)
+        self._row_id = encoded.next_row_id
+
+    def _take(self, csv: bytes, inserts: int, deletes: int) -> None:
+        if self._part is None:
+            self._part = PartFile(next(self._paths), self._compression)
+            self._part_rows = 0
+        self._part.add(csv)
+        self._part_rows += inserts + deletes
+        self._rows["I"] += inserts
+        self._rows["D"] += deletes
+        if self._part.csv_bytes >= self._part_bytes:
+            self._close_part()
+
+    def _close_part(self) -> None:
+        if self._part is None:
+            return
+        source, sha256 = self._part.close()
+        key = f"{self._stem}.{len(self._parts):04d}-{sha256[:16]}{SUFFIX[self._compression]}"
+        self._parts.append(Part(key, self._part_rows, self._part.size, self._part.csv_bytes, sha256))
+        self._uploads.put(key, source, self._part.size)
+        self._part = None
+
+    def discard(self) -> None:
+        """Ends without a share. Parts that are stored already stay behind, unnamed by any manifest."""
+        if self._part is not None:
+            self._part.discard()
+
+    def finish(self) -> TableBatch:
+        """The table's share, without its COPY manifest."""
+        self._close_part()
+        logged = self._table.logged
+        rows = {opcode: count for opcode, count in sorted(self._rows.items()) if count}
+        return TableBatch(
+            logged.schema, logged.table, self._table.definition.json, rows, self._null, "", tuple(self._parts)
+        )
+
+    def _refused(self, event: ThlEvent, error: ValueRefused) -> DataError:
+        name = self._table.logged.name
+        return DataError(
+            f"{name}.{error.column}, seqno {event.seqno}: {error.reason}, which the target cannot hold. Exclude the "
+            f"column (exclude_columns: {name}.{error.column}) or the "
+            f"table (exclude: {name}) in the applier's rules: both work at once"
+        )
