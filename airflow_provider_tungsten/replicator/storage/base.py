@@ -1,0 +1,92 @@
+"""What a store is: the interface, and the errors that both kinds of store raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from airflow_provider_tungsten.replicator.errors import StorageError, WriteConflictError
+
+
+class ObjectInfo(NamedTuple):
+    """An object's name, relative to its store, and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class ObjectMissingError(StorageError):
+    """There is no object of that name."""
+
+    def __init__(self, place: str, key: str) -> None:
+        self.key = key
+        super().__init__(f"{place} does not exist")
+
+
+class ObjectExistsError(WriteConflictError):
+    """A write-once object was already there, and another writer's token is on it.
+
+    :param token: the winner's; '' where the store does not tell.
+    """
+
+    def __init__(self, place: str, key: str, token: str) -> None:
+        self.key = key
+        self.token = token
+        super().__init__(f"{place} was already written by {token or 'another writer, which left no name'}")
+
+
+class Storage(Protocol):
+    """A folder of objects. Keys are relative to it, their parts joined by ``/``.
+
+    Every method raises StorageUnavailableError where a later attempt may succeed (timeout, lost connection,
+    throttling, 5xx) and StorageError where the store refuses (no such bucket, no permission, disk full).
+    """
+
+    @property
+    def url(self) -> str:
+        """The folder, or ``s3://bucket/prefix``."""
+
+    def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose key begins with ``prefix`` and sorts behind ``start_after``, in byte order; fetched as they are
+        asked for, on S3 a page of 1,000 at a time."""
+
+    def read(self, key: str) -> bytes:
+        """The whole object.
+
+        :raises ObjectMissingError: no such object.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """The object as a seekable file; on S3 only the ranges that are read are fetched.
+
+        :raises ObjectMissingError: no such object.
+        """
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object of that name."""
+
+    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
+        """Writes an object that is not there yet, durably, whole or not at all, signed with ``token``.
+
+        An object that carries our token is our own, written by an attempt whose answer was lost: that is success.
+
+        :param source: the content, or a local file that holds it.
+        :param token: of :func:`new_token`.
+        :raises ObjectExistsError: another writer's object is there.
+        """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Writes or overwrites; for hints only, since nothing stops two writers."""
+
+    def delete(self, key: str) -> None:
+        """Removes the object; one that is not there is no error."""
+
+    def check_write_once(self) -> str | None:
+        """Tries whether the store refuses to write an object twice, with objects of its own that it removes again.
+
+        :returns: None where it does, else what is wrong and how to mend it.
+        """
+
+    def sub(self, prefix: str) -> Storage:
+        """The same store, one folder down."""

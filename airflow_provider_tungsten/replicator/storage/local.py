@@ -1,0 +1,219 @@
+"""A store in a local folder: exclusive links make objects write-once, fsync of file and folder makes them durable."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
+from airflow_provider_tungsten.replicator.storage.base import (
+    ObjectExistsError,
+    ObjectInfo,
+    ObjectMissingError,
+    Storage,
+)
+
+TEMPORARY = ".tungsten-tmp"
+_TOKEN = "user.tungsten_writer"
+_STALE_SECONDS = 24 * 3600
+_TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENFILE}
+_MENDS = {
+    errno.ENOSPC: "free space on this file system",
+    errno.EDQUOT: "raise the quota or free space",
+    errno.EACCES: "give this user read and write permission",
+    errno.EPERM: "use a file system that allows hard links, and give this user permission",
+    errno.EOPNOTSUPP: "use a file system that allows hard links",
+    errno.EROFS: "mount the file system for writing",
+    errno.EXDEV: "keep the whole folder on one file system",
+    errno.ENOTDIR: "the path leads through a file: give another folder",
+}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        text = f"{path}: {os.strerror(number)}"
+        if number in _TRANSIENT:
+            raise StorageUnavailableError(text) from error
+        mend = _MENDS.get(number)
+        raise StorageError(f"{text}; {mend}" if mend else text) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sign(path: str, token: str) -> None:
+    try:
+        os.setxattr(path, _TOKEN, token.encode())
+    except OSError as error:
+        # Without extended attributes the winner of a race stays unnamed; the race itself is decided by the link.
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSPC, errno.EPERM):
+            raise
+
+
+def _signature(path: Path) -> str:
+    try:
+        return os.getxattr(path, _TOKEN).decode()
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM):
+            raise
+        return ""
+
+
+class LocalStorage:
+    """Objects are files below a folder; unfinished ones lie in a hidden folder below it that is never listed.
+
+    :param hidden: where unfinished files lie; on the same file system.
+    """
+
+    def __init__(self, folder: str | Path, *, hidden: Path | None = None) -> None:
+        self._folder = Path(folder)
+        self._hidden = hidden or self._folder / TEMPORARY
+
+    @property
+    def url(self) -> str:
+        return str(self._folder)
+
+    def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
+        return self._walk("", prefix.encode(), start_after.encode())
+
+    def _walk(self, parent: str, prefix: bytes, start_after: bytes) -> Iterator[ObjectInfo]:
+        with _explained(self._folder / parent):
+            try:
+                with os.scandir(self._folder / parent) as entries:
+                    # A folder sorts as the "name/" that its keys begin with: that gives byte order over whole keys.
+                    names = sorted(
+                        (entry.name + "/" * entry.is_dir()).encode()
+                        for entry in entries
+                        if entry.name != TEMPORARY
+                    )
+            except FileNotFoundError:
+                return
+        for name in names:
+            key = parent.encode() + name
+            if name.endswith(b"/"):
+                wanted = key.startswith(prefix) or prefix.startswith(key)
+                if wanted and (key > start_after or start_after.startswith(key)):
+                    yield from self._walk(key.decode(), prefix, start_after)
+            elif key.startswith(prefix) and key > start_after:
+                path = self._folder / key.decode()
+                with _explained(path):
+                    try:
+                        size = path.stat().st_size
+                    except FileNotFoundError:
+                        continue
+                yield ObjectInfo(key.decode(), size)
+
+    def read(self, key: str) -> bytes:
+        with self.open(key) as file, _explained(self._folder / key):
+            return file.read()
+
+    def open(self, key: str) -> BinaryIO:
+        path = self._folder / key
+        with _explained(path):
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                raise ObjectMissingError(str(path), key) from None
+
+    def exists(self, key: str) -> bool:
+        with _explained(self._folder / key):
+            return (self._folder / key).is_file()
+
+    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
+        path = self._folder / key
+        with self._unfinished(path, source) as temporary:
+            _sign(temporary, token)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                # NFS may lose the answer of a link that was made: then both names are one file.
+                winner = _signature(path)
+                if not os.path.samefile(temporary, path) and winner != token:
+                    raise ObjectExistsError(str(path), key, winner) from None
+            _sync_folder(path.parent)
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._folder / key
+        with self._unfinished(path, data) as temporary:
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+
+    @contextmanager
+    def _unfinished(self, path: Path, source: bytes | Path) -> Iterator[str]:
+        """A synced file with the content, under a hidden name; removed afterwards."""
+        with _explained(path):
+            _make_folder(path.parent)
+            _make_folder(self._hidden)
+            descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
+            try:
+                with open(descriptor, "wb") as file:
+                    if isinstance(source, bytes):
+                        file.write(source)
+                    else:
+                        with source.open("rb") as content:
+                            shutil.copyfileobj(content, file, 1024 * 1024)
+                    file.flush()
+                    os.fchmod(descriptor, 0o644)
+                    os.fsync(descriptor)
+                yield temporary
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        path = self._folder / key
+        with _explained(path):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
+
+    def check_write_once(self) -> str | None:
+        self._remove_stale()
+        key = f"_write_once_check-{uuid.uuid4()}"
+        try:
+            self.create(key, b"first", token="first")
+            try:
+                self.create(key, b"second", token="second")
+            except ObjectExistsError:
+                return None
+            finally:
+                self.delete(key)
+        except StorageError as error:
+            return str(error)
+        return f"{self.url} lets a file be written twice; use a file system with exclusive hard links"
+
+    def _remove_stale(self) -> None:
+        """What killed processes left behind."""
+        with _explained(self._hidden):
+            if not self._hidden.is_dir():
+                return
+            for path in self._hidden.iterdir():
+                if path.stat().st_mtime < time.time() - _STALE_SECONDS:
+                    path.unlink(missing_ok=True)
+
+    def sub(self, prefix: str) -> Storage:
+        return LocalStorage(self._folder / prefix, hidden=self._hidden)
