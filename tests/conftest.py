@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.mysql import MySQL
+from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
 _numbers = itertools.count(1)
@@ -33,6 +34,15 @@ def mysql(server_folder: Path) -> Iterator[MySQL]:
 def s3() -> Iterator[S3]:
     """S3 that the session's tests share."""
     with S3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redshift(server_folder: Path, s3: S3) -> Iterator[Redshift]:
+    """Redshift that the session's tests share; this process trusts its certificate from then on."""
+    with Redshift(server_folder / "redshift", s3) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
         yield server
 
 

@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redshift_connector
 from botocore.exceptions import ClientError
 
 from tests.stack.mysql import MySQL
 from tests.stack.process import answers
+from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
 
@@ -43,6 +45,24 @@ def test_s3_refuses_to_write_an_object_twice(s3: S3, bucket: str) -> None:
         put()
 
 
+def test_redshift_gets_in_over_checked_tls_and_is_down_without_its_gateway(s3: S3, tmp_path: Path) -> None:
+    with Redshift(tmp_path, s3) as server:
+        server.execute("CREATE TABLE t (id INT) DISTSTYLE ALL", "INSERT INTO t VALUES (1)")
+        server.stop_gateway()
+        with pytest.raises(redshift_connector.InterfaceError, match="refused"):
+            server.connect()
+        server.start_gateway()
+        assert server.execute("SELECT id FROM t") == ((1,),)
+
+
+def test_redshift_is_not_trusted_by_a_client_that_does_not_know_it(redshift: Redshift) -> None:
+    address = {"host": redshift.host, "port": redshift.port, "database": redshift.database}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE")
+        with pytest.raises(redshift_connector.InterfaceError, match="CERTIFICATE_VERIFY_FAILED"):
+            redshift_connector.connect(**address, user=redshift.user, password=redshift.password)
+
+
 def test_mysql_keeps_its_data_over_a_restart_and_a_crash(tmp_path: Path) -> None:
     with MySQL(tmp_path, options={"server-id": "7"}) as server:
         uuid = server.execute("CREATE DATABASE kept", "SELECT @@server_uuid, @@server_id")
@@ -63,6 +83,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from tests.stack.mysql import MySQL
+from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 from tests.stack.stack import exit_on_sigterm
 exit_on_sigterm()

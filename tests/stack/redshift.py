@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -136,36 +135,18 @@ class Redshift(Server):
         # PostgreSQL refuses to run as root, and the path of a socket must be short: hence a folder of its own.
         folder = self._backend_folder = Path(tempfile.mkdtemp(prefix="tungsten-redshift-"))
         shutil.chown(folder, "postgres", "postgres")
-        data = folder / "data"
+        data, log = folder / "data", self.folder / "postgresql.log"
         programs = postgresql_programs()
-        log = self.folder / "postgresql.log"
-        initdb = (
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-        )
-        Process((*initdb, "--no-sync"), log=log, user="postgres").finish()
-        single = (
-            "setpriv",
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--init-groups",
-            programs / "postgres",
-            "--single",
-        )
-        create = f"CREATE DATABASE {self.database}\n"
-        subprocess.run(
-            (*single, "-F", "-D", data, "postgres"), input=create, text=True, check=True, capture_output=True
-        )
+        self._initialise(programs, data, log)
         settings = {**SETTINGS, "port": str(self._backend_port), "unix_socket_directories": str(folder)}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         self._backend = Process((programs / "postgres", "-D", data, *arguments), log=log, user="postgres")
         socket = folder / f".s.PGSQL.{self._backend_port}"
         self._backend.wait_until(socket.exists)
+
+    def _initialise(self, programs: Path, data: Path, log: Path) -> None:
+        access = ("--username=postgres", "--auth=trust")
+        form = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+        Process((programs / "initdb", f"--pgdata={data}", *access, *form), log=log, user="postgres").finish()
+        create = f'echo \'CREATE DATABASE {self.database}\' | "$1" --single -F -D "$2" postgres'
+        Process(("sh", "-c", create, "sh", programs / "postgres", data), log=log, user="postgres").finish()
