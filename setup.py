@@ -1,20 +1,24 @@
-"""Declares the compiled part; everything else is in pyproject.toml."""
+"""Declares the compiled modules; everything else is in pyproject.toml."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-BINLOG = "airflow_provider_tungsten/replicator/binlog"
+BINLOG = Path("airflow_provider_tungsten/replicator/binlog")
 
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                "airflow_provider_tungsten.replicator.binlog._core",
-                [f"{BINLOG}/_core.pyx"],
-                extra_compile_args=["-O2"],
+                ".".join(source.with_suffix("").parts),
+                [str(source)],
+                language="c++",
+                extra_compile_args=["-O3", "-std=c++17"],
             )
+            for source in sorted(BINLOG.glob("*.pyx"))
         ],
         compiler_directives={"language_level": 3},
     )

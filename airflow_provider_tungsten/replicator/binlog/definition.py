@@ -63,7 +63,7 @@ class TableDefinition:
             {
                 key: value
                 for key, value in asdict(column).items()
-                if value not in (None, (), False, 0) or key == "meta"
+                if value is not None and value is not False and value != ()
             }
             | {"nullable": column.nullable}
             for column in self.columns

@@ -1,0 +1,14 @@
+from typing import Final
+
+from airflow_provider_tungsten.replicator.binlog.events import Event
+
+class EventStream:
+    file: Final[str]
+    ended: Final[bool]
+    error: Final[tuple[int, str, str] | None]
+    def __init__(
+        self, file: str, position: int, *, verify_checksum: bool = True, leaves_out: bool = False
+    ) -> None: ...
+    @property
+    def position(self) -> int: ...
+    def feed(self, chunk: bytes | bytearray | memoryview) -> list[Event]: ...

@@ -1,0 +1,136 @@
+"""Numbers of the binary log's format, and the one list of events that may be passed over.
+
+Source: MySQL `libs/mysql/binlog/event/binlog_event.h` (``Log_event_type``) and `include/field_types.h`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class EventType(IntEnum):
+    """Event types of MySQL 5.5 to 9.7; any other number is unknown."""
+
+    STOP = 3
+    QUERY = 2
+    ROTATE = 4
+    INTVAR = 5
+    APPEND_BLOCK = 9
+    DELETE_FILE = 11
+    RAND = 13
+    USER_VAR = 14
+    FORMAT_DESCRIPTION = 15
+    XID = 16
+    BEGIN_LOAD_QUERY = 17
+    EXECUTE_LOAD_QUERY = 18
+    TABLE_MAP = 19
+    WRITE_ROWS_V1 = 23
+    UPDATE_ROWS_V1 = 24
+    DELETE_ROWS_V1 = 25
+    INCIDENT = 26
+    HEARTBEAT = 27
+    IGNORABLE = 28
+    ROWS_QUERY = 29
+    WRITE_ROWS = 30
+    UPDATE_ROWS = 31
+    DELETE_ROWS = 32
+    GTID = 33
+    ANONYMOUS_GTID = 34
+    PREVIOUS_GTIDS = 35
+    TRANSACTION_CONTEXT = 36
+    VIEW_CHANGE = 37
+    XA_PREPARE = 38
+    PARTIAL_UPDATE_ROWS = 39
+    TRANSACTION_PAYLOAD = 40
+    HEARTBEAT_V2 = 41
+    GTID_TAGGED = 42
+
+
+class EventFlag(IntFlag):
+    """Bits of an event header's flags (``LOG_EVENT_…_F``)."""
+
+    IN_USE = 0x01
+    ARTIFICIAL = 0x20
+    IGNORABLE = 0x80
+
+
+class ColumnType(IntEnum):
+    """Column type codes of table maps (``enum_field_types``)."""
+
+    TINY = 1
+    SHORT = 2
+    LONG = 3
+    FLOAT = 4
+    DOUBLE = 5
+    TIMESTAMP = 7
+    LONGLONG = 8
+    INT24 = 9
+    DATE = 10
+    TIME = 11
+    DATETIME = 12
+    YEAR = 13
+    VARCHAR = 15
+    BIT = 16
+    TIMESTAMP2 = 17
+    DATETIME2 = 18
+    TIME2 = 19
+    TYPED_ARRAY = 20
+    VECTOR = 242
+    JSON = 245
+    NEWDECIMAL = 246
+    ENUM = 247
+    SET = 248
+    BLOB = 252
+    VAR_STRING = 253
+    STRING = 254
+    GEOMETRY = 255
+
+
+ROWS_EVENTS = frozenset(
+    {
+        EventType.WRITE_ROWS_V1,
+        EventType.UPDATE_ROWS_V1,
+        EventType.DELETE_ROWS_V1,
+        EventType.WRITE_ROWS,
+        EventType.UPDATE_ROWS,
+        EventType.DELETE_ROWS,
+    }
+)
+GTID_EVENTS = frozenset({EventType.GTID, EventType.ANONYMOUS_GTID, EventType.GTID_TAGGED})
+
+SKIPPABLE: dict[int, str] = {
+    EventType.ROTATE: "moves the stream to another file, which the stream itself has done",
+    EventType.FORMAT_DESCRIPTION: "tells how the file is framed, which the stream itself has taken in",
+    EventType.STOP: "the server shut down; what follows is in the next file",
+    EventType.HEARTBEAT: "the source is alive and has nothing to send",
+    EventType.HEARTBEAT_V2: "the source is alive and has nothing to send",
+    EventType.PREVIOUS_GTIDS: "repeats what earlier files held",
+    EventType.IGNORABLE: "a placeholder that MySQL made to be ignored",
+    EventType.ROWS_QUERY: "the statement's text, for people; its rows follow",
+    EventType.INTVAR: "an argument of the statement behind it; that statement is judged itself",
+    EventType.RAND: "an argument of the statement behind it; that statement is judged itself",
+    EventType.USER_VAR: "an argument of the statement behind it; that statement is judged itself",
+    EventType.VIEW_CHANGE: "membership of a replication group changed; holds no data of tables",
+    EventType.TRANSACTION_CONTEXT: "write set of a replication group's transaction; its rows follow",
+}
+
+
+def is_skippable(event_type: int, flags: int) -> bool:
+    """Whether an event may be passed over: it is listed, or it is unknown and MySQL marks it ignorable.
+
+    A known type that is not listed never is, whatever its flags: someone must handle it or stop.
+    """
+    if event_type in SKIPPABLE:
+        return True
+    return event_type not in _KNOWN and bool(flags & EventFlag.IGNORABLE)
+
+
+def event_name(event_type: int) -> str:
+    """``WRITE_ROWS (30)``, for messages."""
+    try:
+        return f"{EventType(event_type).name} ({event_type})"
+    except ValueError:
+        return f"unknown event type {event_type}"
+
+
+_KNOWN = frozenset(EventType)

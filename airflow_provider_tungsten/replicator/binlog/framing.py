@@ -1,0 +1,138 @@
+"""Bytes of a dump as they come from the server to events; compressed transactions to the events inside them.
+
+The framing itself is compiled (`_framing`): a small transaction is five events, and there are many of them.
+Formats: MySQL's protocol (COM_BINLOG_DUMP), `libs/mysql/binlog/event/binlog_event.h`,
+`libs/mysql/binlog/event/codecs/binary.cpp` (``Transaction_payload``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import zstandard
+
+from airflow_provider_tungsten.replicator.binlog import _framing
+from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
+
+__all__ = ["Event", "EventStream", "payload_events"]
+
+_HEADER = 19
+_ZSTD, _NONE = 0, 255
+
+
+class EventStream(_framing.EventStream):
+    """What the server sends after COM_BINLOG_DUMP, in pieces of any size, to events.
+
+    Keeps what is unfinished, joins packets over 16 MB, counts offsets in 64 bits and checks them, CRC32 too (the
+    algorithm is the FORMAT_DESCRIPTION's). A ROTATE, real or artificial, moves ``file`` and ``position``; the real one
+    belongs to the file it ends. After an error the stream is of no further use.
+
+    :param file: binlog file the dump was asked for ('' where the server chooses: the artificial ROTATE names it).
+    :param position: offset the dump was asked for.
+    :param verify_checksum: False: checksums are cut off unread.
+    :param leaves_out: the dump is by GTID set: transactions we have are not sent, so offsets may jump forward (by
+        less than 4 GiB) in front of a GTID, a ROTATE or a STOP.
+
+    Attributes: ``file``, ``position`` (of the next event); ``ended``: an EOF packet was seen, a non-blocking dump has
+    reached the head; ``error``: errno, SQL state and message of an ERR packet.
+
+    :meth:`feed` takes what one read gave and returns the events that are complete.
+
+    :raises CorruptLogError: packets or events do not fit together, an offset or a checksum is wrong; names file:position.
+    :raises UnsupportedError: a log of a format before MySQL 5.1, or an unknown checksum.
+    """
+
+
+class _Payload(NamedTuple):
+    """:param size: bytes of the events once decompressed; ``at``: where the compressed bytes begin."""
+
+    compression: int
+    size: int
+    at: int
+    length: int
+
+
+def payload_events(event: Event) -> Iterator[Event]:
+    """The events inside a TRANSACTION_PAYLOAD, one by one: the whole is never in memory decompressed.
+
+    :raises UnsupportedError: a compression other than ZSTD and none.
+    :raises CorruptLogError: the payload does not hold what it says.
+    """
+    payload = _payload(event)
+    data = memoryview(event.body)[payload.at : payload.at + payload.length]
+    if payload.compression == _ZSTD:
+        return _inner_events(event, _decompressed(data), payload.size)
+    if payload.compression == _NONE:
+        return _inner_events(event, io.BytesIO(data), payload.size)
+    raise UnsupportedError(
+        f"{event.place}: a transaction compressed by the unknown algorithm {payload.compression}; "
+        "SET GLOBAL binlog_transaction_compression=OFF and start behind this place"
+    )
+
+
+def _payload(event: Event) -> _Payload:
+    """Fields of number, length, value up to the end mark 0: 1 payload size, 2 compression, 3 uncompressed size."""
+    body = event.body
+    fields: dict[int, int] = {}
+    at = 0
+    while True:
+        kind, at = packed_integer(body, at)
+        if kind == 0:
+            break
+        length, at = packed_integer(body, at)
+        if kind not in (1, 2, 3):
+            raise UnsupportedError(f"{event.place}: a TRANSACTION_PAYLOAD has the unknown field {kind}")
+        fields[kind], end = packed_integer(body, at)
+        if end != at + length:
+            raise CorruptLogError(
+                f"{event.place}: a TRANSACTION_PAYLOAD's field {kind} is not as long as it says"
+            )
+        at = end
+    length = fields.get(1, len(body) - at)
+    compression = fields.get(2, _NONE)
+    if length != len(body) - at:
+        raise CorruptLogError(f"{event.place}: a TRANSACTION_PAYLOAD is not as long as it says")
+    return _Payload(compression, fields.get(3, length) if compression == _ZSTD else length, at, length)
+
+
+def _decompressed(data: memoryview) -> BinaryIO:
+    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+
+
+def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
+    while left:
+        header = _read(outer, stream, min(_HEADER, left))
+        length = int.from_bytes(header[9:13], "little")
+        if len(header) < _HEADER or not _HEADER <= length <= left:
+            raise CorruptLogError(
+                f"{outer.place}: an event inside a TRANSACTION_PAYLOAD does not fit into it"
+            )
+        body = _read(outer, stream, length - _HEADER)
+        left -= length
+        yield Event(
+            header[4],
+            int.from_bytes(header[17:19], "little"),
+            int.from_bytes(header[:4], "little"),
+            int.from_bytes(header[5:9], "little"),
+            outer.file,
+            outer.start,
+            outer.end,
+            body,
+        )
+    if stream.read(1):
+        raise CorruptLogError(f"{outer.place}: a TRANSACTION_PAYLOAD holds more than it says")
+
+
+def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
+    try:
+        piece = stream.read(length)
+    except zstandard.ZstdError as error:
+        raise CorruptLogError(
+            f"{outer.place}: a TRANSACTION_PAYLOAD cannot be decompressed: {error}"
+        ) from None
+    if len(piece) != length:
+        raise CorruptLogError(f"{outer.place}: a TRANSACTION_PAYLOAD ends inside an event")
+    return piece

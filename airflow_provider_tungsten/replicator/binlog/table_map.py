@@ -1,0 +1,387 @@
+"""TABLE_MAP events to table definitions. Each distinct body is parsed once, not once per transaction.
+
+Format: MySQL `libs/mysql/binlog/event/rows_event.h`, ``Table_map_event`` and its optional metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+from airflow_provider_tungsten.replicator.binlog import charsets
+from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
+from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
+
+_CACHED_BODIES = 10_000
+
+# Bytes of a column's type metadata (`Table_map_event::m_field_metadata`).
+_META_BYTES = {
+    ColumnType.FLOAT: 1,
+    ColumnType.DOUBLE: 1,
+    ColumnType.VARCHAR: 2,
+    ColumnType.BIT: 2,
+    ColumnType.TIMESTAMP2: 1,
+    ColumnType.DATETIME2: 1,
+    ColumnType.TIME2: 1,
+    ColumnType.VECTOR: 1,
+    ColumnType.JSON: 1,
+    ColumnType.NEWDECIMAL: 2,
+    ColumnType.ENUM: 2,
+    ColumnType.SET: 2,
+    ColumnType.BLOB: 1,
+    ColumnType.VAR_STRING: 2,
+    ColumnType.STRING: 2,
+    ColumnType.GEOMETRY: 1,
+}
+_NUMERIC = {
+    ColumnType.TINY: "tinyint",
+    ColumnType.SHORT: "smallint",
+    ColumnType.INT24: "mediumint",
+    ColumnType.LONG: "int",
+    ColumnType.LONGLONG: "bigint",
+    ColumnType.NEWDECIMAL: "decimal",
+    ColumnType.FLOAT: "float",
+    ColumnType.DOUBLE: "double",
+    ColumnType.YEAR: "year",
+}
+_NAMES = {
+    **_NUMERIC,
+    ColumnType.TIMESTAMP: "old timestamp",
+    ColumnType.TIME: "old time",
+    ColumnType.DATETIME: "old datetime",
+    ColumnType.DATE: "date",
+    ColumnType.TIMESTAMP2: "timestamp",
+    ColumnType.DATETIME2: "datetime",
+    ColumnType.TIME2: "time",
+    ColumnType.BIT: "bit",
+    ColumnType.JSON: "json",
+    ColumnType.ENUM: "enum",
+    ColumnType.SET: "set",
+    ColumnType.GEOMETRY: "geometry",
+    ColumnType.VECTOR: "vector",
+}
+_FRACTIONAL = frozenset({ColumnType.TIMESTAMP2, ColumnType.DATETIME2, ColumnType.TIME2})
+_TEXTUAL = frozenset({ColumnType.VARCHAR, ColumnType.VAR_STRING, ColumnType.STRING, ColumnType.BLOB})
+# VECTOR is binary, but MySQL counts it among the columns that have a character set.
+_WITH_CHARSET = _TEXTUAL | {ColumnType.VECTOR}
+_LABELLED = frozenset({ColumnType.ENUM, ColumnType.SET})
+_BLOBS = {
+    1: ("tinytext", "tinyblob"),
+    2: ("text", "blob"),
+    3: ("mediumtext", "mediumblob"),
+    4: ("longtext", "longblob"),
+}
+_BINARY = 63
+
+# Kinds of optional metadata (`Table_map_event::Optional_metadata_field_type`).
+_SIGNEDNESS = 1
+_DEFAULT_CHARSET = 2
+_COLUMN_CHARSET = 3
+_COLUMN_NAME = 4
+_SET_MEMBERS = 5
+_ENUM_MEMBERS = 6
+_GEOMETRY_TYPE = 7
+_PRIMARY_KEY = 8
+_PRIMARY_KEY_WITH_PREFIX = 9
+_LABEL_DEFAULT_CHARSET = 10
+_LABEL_CHARSET = 11
+_VISIBILITY = 12
+_VECTOR_DIMENSION = 13
+_KNOWN_METADATA = range(_SIGNEDNESS, _VECTOR_DIMENSION + 1)
+
+
+class TableMaps:
+    """The table maps of a stream: definitions by body, and which table id stands for which just now."""
+
+    def __init__(self) -> None:
+        self._by_body: dict[bytes, TableDefinition] = {}
+        self._by_id: dict[int, TableDefinition] = {}
+
+    def add(self, body: bytes) -> TableDefinition:
+        """Takes in a TABLE_MAP event; from here on its table id stands for what it says.
+
+        :raises UnsupportedError, CorruptLogError: see :meth:`definition`.
+        """
+        definition = self._by_id[int.from_bytes(body[:6], "little")] = self.definition(body)
+        return definition
+
+    def get(self, table_id: int) -> TableDefinition:
+        """:raises CorruptLogError: no table map of that id since the last :meth:`clear`."""
+        try:
+            return self._by_id[table_id]
+        except KeyError:
+            raise CorruptLogError(
+                f"rows for table id {table_id} without a TABLE_MAP before them: reading began inside a transaction; "
+                "start at a transaction's first event"
+            ) from None
+
+    def clear(self) -> None:
+        """Forgets the table ids (the statement or the transaction has ended); parsed definitions are kept."""
+        self._by_id.clear()
+
+    def definition(self, body: bytes) -> TableDefinition:
+        """The definition that a TABLE_MAP's body holds.
+
+        :raises UnsupportedError: names are missing (``binlog_row_metadata`` is not FULL), a type or a collation is
+            unknown; the message names the table.
+        :raises CorruptLogError: the body does not hold what its lengths promise.
+        """
+        key = body[6:]
+        found = self._by_body.get(key)
+        if found is None:
+            if len(self._by_body) >= _CACHED_BODIES:
+                self._by_body.clear()
+            found = self._by_body[key] = _parse(body)
+        return found
+
+
+def table_name(body: bytes) -> tuple[str, str]:
+    """Schema and table of a TABLE_MAP, also where its columns are beyond us (a table that is excluded anyway).
+
+    :raises CorruptLogError: cut short.
+    """
+    reader = _Reader(body, 8)
+    return _identifier(reader), _identifier(reader)
+
+
+class _Reader:
+    """Reads a body front to back and never behind its end."""
+
+    def __init__(self, body: bytes, at: int = 0) -> None:
+        self._body = body
+        self._at = at
+
+    def take(self, length: int) -> bytes:
+        end = self._at + length
+        if end > len(self._body):
+            raise CorruptLogError("a TABLE_MAP event is cut short")
+        piece = self._body[self._at : end]
+        self._at = end
+        return piece
+
+    def number(self, length: int = 1) -> int:
+        return int.from_bytes(self.take(length), "little")
+
+    def packed(self) -> int:
+        """Length-encoded integer (`net_field_length`)."""
+        first = self.number()
+        if first < 251:
+            return first
+        if first not in (252, 253, 254):
+            raise CorruptLogError("a TABLE_MAP event holds a length that is none")
+        return self.number({252: 2, 253: 3, 254: 8}[first])
+
+    def text(self) -> bytes:
+        return self.take(self.packed())
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._body)
+
+
+def _identifier(reader: _Reader) -> str:
+    name = reader.take(reader.number()).decode("utf-8", "backslashreplace")
+    reader.take(1)
+    return name
+
+
+def _parse(body: bytes) -> TableDefinition:
+    reader = _Reader(body, 8)
+    schema, table = _identifier(reader), _identifier(reader)
+    types = reader.take(reader.packed())
+    metas = _read_metas(types, _Reader(reader.text()), f"{schema}.{table}")
+    nulls = reader.take((len(types) + 7) // 8)
+    metadata = _Metadata(reader)
+    return _Builder(schema, table, types, metas, nulls, metadata).build()
+
+
+def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
+    metas = []
+    for number, code in enumerate(types, 1):
+        if code not in _NAMES and code not in _TEXTUAL:
+            raise UnsupportedError(
+                f"{table}: column {number} has the type code {code}, which is not known; exclude the table"
+            )
+        metas.append(reader.number(_META_BYTES.get(code, 0)))  # type: ignore[call-overload]
+    if reader:
+        raise CorruptLogError(f"{table}: the TABLE_MAP's type metadata are longer than its columns need")
+    return metas
+
+
+def _bits(mask: bytes) -> Iterator[bool]:
+    """Most significant bit first."""
+    return (bool(byte >> (7 - bit) & 1) for byte in mask for bit in range(8))
+
+
+class _Metadata:
+    """The optional metadata as they stand, by kind."""
+
+    def __init__(self, reader: _Reader) -> None:
+        self._fields: dict[int, bytes] = {}
+        while reader:
+            kind = reader.number()
+            if kind not in _KNOWN_METADATA:
+                raise UnsupportedError(f"a TABLE_MAP holds metadata of the unknown kind {kind}")
+            self._fields[kind] = reader.text()
+
+    def __contains__(self, kind: int) -> bool:
+        return kind in self._fields
+
+    def numbers(self, kind: int) -> list[int]:
+        reader = _Reader(self._fields.get(kind, b""))
+        numbers = []
+        while reader:
+            numbers.append(reader.packed())
+        return numbers
+
+    def names(self) -> list[bytes]:
+        reader = _Reader(self._fields.get(_COLUMN_NAME, b""))
+        names = []
+        while reader:
+            names.append(reader.text())
+        return names
+
+    def members(self, kind: int) -> Iterator[list[bytes]]:
+        reader = _Reader(self._fields.get(kind, b""))
+        while reader:
+            yield [reader.text() for _ in range(reader.packed())]
+
+    def signedness(self) -> Iterator[bool]:
+        return _bits(self._fields.get(_SIGNEDNESS, b""))
+
+    def collations(self, default_kind: int, each_kind: int, count: int) -> list[int]:
+        """Of the textual (or labelled) columns, in order: a default with exceptions, or one each."""
+        if each_kind in self._fields:
+            return self.numbers(each_kind)
+        numbers = self.numbers(default_kind)
+        collations = [numbers[0]] * count if numbers else []
+        for index, collation in zip(numbers[1::2], numbers[2::2], strict=True):
+            if index >= count:
+                raise CorruptLogError("a TABLE_MAP names the character set of a column that is not there")
+            collations[index] = collation
+        return collations
+
+
+class _Builder:
+    """Puts columns and metadata together."""
+
+    def __init__(
+        self, schema: str, table: str, types: bytes, metas: list[int], nulls: bytes, metadata: _Metadata
+    ) -> None:
+        self._schema = schema
+        self._table = table
+        self._metas = metas
+        self._codes = [_real_code(code, meta) for code, meta in zip(types, metas, strict=True)]
+        self._nulls = nulls
+        self._metadata = metadata
+
+    def build(self) -> TableDefinition:
+        names = self._names()
+        self._signs = self._metadata.signedness()
+        self._collations = iter(self._collations_of(_WITH_CHARSET, _DEFAULT_CHARSET, _COLUMN_CHARSET))
+        self._label_collations = iter(self._collations_of(_LABELLED, _LABEL_DEFAULT_CHARSET, _LABEL_CHARSET))
+        self._members = {
+            ColumnType.ENUM: self._metadata.members(_ENUM_MEMBERS),
+            ColumnType.SET: self._metadata.members(_SET_MEMBERS),
+        }
+        columns = tuple(self._column(index, name) for index, name in enumerate(names))
+        return TableDefinition(self._schema, self._table, columns, self._primary_key(names))
+
+    def _names(self) -> list[str]:
+        names = [name.decode("utf-8", "backslashreplace") for name in self._metadata.names()]
+        if not names:
+            raise UnsupportedError(
+                f"{self._schema}.{self._table}: the log does not name its columns; SET GLOBAL "
+                "binlog_row_metadata=FULL on the source and start behind this place, or exclude the table"
+            )
+        if len(names) != len(self._codes):
+            self._corrupt("names and columns differ in number")
+        return names
+
+    def _collations_of(self, group: frozenset[ColumnType], default_kind: int, each_kind: int) -> list[int]:
+        count = sum(code in group for code in self._codes)
+        collations = self._metadata.collations(default_kind, each_kind, count)
+        if len(collations) != count:
+            self._corrupt("character sets and columns differ in number")
+        return collations
+
+    def _column(self, index: int, name: str) -> Column:
+        code, meta = self._codes[index], self._metas[index]
+        nullable = bool(self._nulls[index // 8] >> index % 8 & 1)
+        if code in _NUMERIC:
+            return self._number(name, code, meta, nullable)
+        if code in _TEXTUAL:
+            return self._text(name, code, meta, nullable)
+        if code in _LABELLED:
+            charset = self._charset(name, next(self._label_collations))
+            members = next(self._members[code], None)
+            if members is None:
+                self._corrupt(f"column {name} has no members")
+            labels = tuple(charsets.decode(member, charset) for member in members)
+            return Column(name, _NAMES[code], int(code), meta, False, charset, labels, nullable=nullable)
+        length = scale = None
+        if code == ColumnType.VECTOR:
+            next(self._collations)
+        elif code == ColumnType.BIT:
+            length = (meta & 0xFF) + (meta >> 8) * 8
+        elif code in _FRACTIONAL:
+            scale = meta
+        return Column(name, _NAMES[code], int(code), meta, length=length, scale=scale, nullable=nullable)
+
+    def _number(self, name: str, code: ColumnType, meta: int, nullable: bool) -> Column:
+        unsigned = next(self._signs, None)
+        if unsigned is None:
+            self._corrupt(f"column {name} has no sign")
+        length = scale = None
+        if code == ColumnType.NEWDECIMAL:
+            length, scale = meta & 0xFF, meta >> 8
+        return Column(
+            name, _NAMES[code], int(code), meta, unsigned, length=length, scale=scale, nullable=nullable
+        )
+
+    def _text(self, name: str, code: ColumnType, meta: int, nullable: bool) -> Column:
+        charset = self._charset(name, next(self._collations))
+        binary = charset == "binary"
+        if code == ColumnType.BLOB:
+            if meta not in _BLOBS:
+                self._corrupt(f"column {name} has lengths of {meta} bytes")
+            length, kind = (1 << 8 * meta) - 1, _BLOBS[meta][binary]
+        else:
+            octets = char_bytes(meta) if code == ColumnType.STRING else meta
+            length = octets // charsets.max_bytes(charset)
+            kind = (
+                ("char", "binary")[binary] if code == ColumnType.STRING else ("varchar", "varbinary")[binary]
+            )
+        return Column(
+            name, kind, int(code), meta, charset=None if binary else charset, length=length, nullable=nullable
+        )
+
+    def _charset(self, name: str, collation: int) -> str:
+        try:
+            return charsets.charset_name(collation)
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"{self._schema}.{self._table}.{name}: {error}; exclude the table"
+            ) from None
+
+    def _primary_key(self, names: list[str]) -> tuple[str, ...]:
+        indexes = self._metadata.numbers(_PRIMARY_KEY)
+        indexes += self._metadata.numbers(_PRIMARY_KEY_WITH_PREFIX)[::2]
+        if any(index >= len(names) for index in indexes):
+            self._corrupt("its key names a column that is not there")
+        return tuple(names[index] for index in indexes)
+
+    def _corrupt(self, what: str) -> NoReturn:
+        raise CorruptLogError(f"{self._schema}.{self._table}: in its TABLE_MAP {what}")
+
+
+def _real_code(code: int, meta: int) -> ColumnType:
+    """ENUM and SET travel as STRING, their own code in the metadata's first byte."""
+    if code == ColumnType.STRING and meta & 0xFF in _LABELLED:
+        return ColumnType(meta & 0xFF)
+    return ColumnType(code)
+
+
+def char_bytes(meta: int) -> int:
+    """Maximum bytes of a CHAR or BINARY column; bits 8 and 9 of the length stand inverted in the type byte."""
+    return meta >> 8 | ((meta & 0x30) ^ 0x30) << 4
