@@ -1,0 +1,326 @@
+"""Whether a MySQL server is fit to be replicated by a service: every finding at once, each with its mend.
+
+What sessions can change while the log is read is watched by the extractor, too.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pymysql.constants import ER
+from pymysql.err import OperationalError
+
+from airflow_provider_tungsten.replicator.binlog import charsets
+from airflow_provider_tungsten.replicator.binlog.events import server_version
+from airflow_provider_tungsten.replicator.binlog.rows import SUPPORTED_TYPES
+from airflow_provider_tungsten.replicator.errors import PreflightError
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.service import Service
+from airflow_provider_tungsten.replicator.source.connection import (
+    Connection,
+    MySQLEndpoint,
+    explained,
+    grant,
+    rows,
+)
+from airflow_provider_tungsten.replicator.storage import Storage
+
+Version = tuple[int, int, int]
+Variables = dict[str, str]
+
+_OLDEST: Version = (8, 0, 0)
+_REPLICA_WORDS: Version = (8, 0, 22)  # SHOW REPLICAS, SHOW REPLICA STATUS
+_BINARY_LOG_STATUS: Version = (8, 2, 0)  # SHOW BINARY LOG STATUS; SHOW MASTER STATUS is gone since 8.4
+_LOGGED_CASCADES: Version = (9, 6, 0)
+_NAMED_AT_MOST = 20
+_CLOCK_SECONDS = 5.0
+
+_VARIABLES = (
+    *("binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format", "binlog_row_image"),
+    *(
+        "binlog_row_metadata",
+        "binlog_row_value_options",
+        "gtid_mode",
+        "innodb_native_foreign_keys",
+        "log_bin",
+    ),
+    *("log_replica_updates", "log_slave_updates", "server_id", "server_uuid", "sync_binlog"),
+)
+# Setting → the value that is needed, and why.
+_NEEDED = {
+    "binlog_format": ("ROW", "other formats log statements, not rows"),
+    "binlog_row_image": ("FULL", "other images lack columns"),
+    "binlog_row_metadata": ("FULL", "without it the log does not name columns and keys"),
+    "binlog_row_value_options": ("", "partial JSON updates hold no whole value"),
+}
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What is known of the server at one moment.
+
+    :param gtids: whether ``gtid_mode`` is ON.
+    :param file, position, gtid_executed: where its log ended.
+    :param clock_offset: seconds by which its clock is ahead of ours.
+    :param warnings: what is not right but does no harm.
+    """
+
+    version: Version
+    server_uuid: str
+    gtids: bool
+    file: str
+    position: int
+    gtid_executed: str
+    clock_offset: float
+    warnings: tuple[str, ...] = ()
+
+
+def report_host(service: str) -> str:
+    """The name under which a service's sessions stand in SHOW REPLICAS."""
+    return f"tungsten-{service}"
+
+
+def preflight(
+    connection: Connection, endpoint: MySQLEndpoint, service: Service, storage: Storage
+) -> ServerFacts:
+    """Asks all questions; writes nothing but the store's own probe.
+
+    :raises PreflightError: with all findings.
+    :raises SourceUnavailableError, StorageUnavailableError: somebody did not answer.
+    """
+    with explained(endpoint):
+        version = _checked_version(connection, endpoint)
+        examination = _Examination(connection, endpoint, service, version)
+        findings = [*examination.findings()]
+    if (finding := storage.check_write_once()) is not None:
+        findings.append(finding)
+    if findings:
+        raise PreflightError(f"MySQL at {endpoint}, for service {service.service},", findings)
+    return examination.facts()
+
+
+def log_status(connection: Connection, version: Version) -> dict[str, Any]:
+    """File, Position, Binlog_Do_DB, Binlog_Ignore_DB, Executed_Gtid_Set; empty where the binary log is off."""
+    words = "BINARY LOG" if version >= _BINARY_LOG_STATUS else "MASTER"
+    found = rows(connection, f"SHOW {words} STATUS")
+    return found[0] if found else {}
+
+
+def _checked_version(connection: Connection, endpoint: MySQLEndpoint) -> Version:
+    server = rows(connection, "SELECT @@version AS version, @@version_comment AS comment")[0]
+    version = server_version(server["version"])
+    finding = None
+    if "mariadb" in f"{server['version']} {server['comment']}".lower():
+        finding = "MariaDB has its own GTIDs and events, which are not understood: use MySQL 8.0 or later"
+    elif version < _OLDEST:
+        finding = f"MySQL {server['version']} cannot log column names: use MySQL 8.0 or later"
+    if finding:
+        raise PreflightError(f"MySQL at {endpoint}", [finding])
+    return version
+
+
+class _Examination:
+    """The checks, over one set of answers."""
+
+    def __init__(
+        self, connection: Connection, endpoint: MySQLEndpoint, service: Service, version: Version
+    ) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._service = service
+        self._source = service.source
+        self._filter = service.source.table_filter()
+        self._version = version
+        self._warnings: list[str] = []
+        self._clock_offset = 0.0
+        self._status: dict[str, Any] = {}
+        marks = ", ".join(["%s"] * len(_VARIABLES))
+        found = rows(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", _VARIABLES)
+        self._variables: Variables = {row["Variable_name"]: row["Value"] for row in found}
+
+    def facts(self) -> ServerFacts:
+        return ServerFacts(
+            version=self._version,
+            server_uuid=self._variables["server_uuid"],
+            gtids=self._variables.get("gtid_mode") == "ON",
+            file=self._status["File"],
+            position=int(self._status["Position"]),
+            gtid_executed=re.sub(r"\s", "", self._status.get("Executed_Gtid_Set") or ""),
+            clock_offset=self._clock_offset,
+            warnings=tuple(self._warnings),
+        )
+
+    def findings(self) -> Iterator[str]:
+        checks: tuple[Callable[[], Iterable[str]], ...] = (
+            self._log,
+            self._retention,
+            self._replica,
+            self._server_id,
+            self._log_filters,
+            self._select_privilege,
+            self._tables_without_key,
+            self._unsupported_columns,
+            self._cascades,
+            self._clock,
+        )
+        lacking: list[str] = []
+        for check in checks:
+            try:
+                yield from check()
+            except OperationalError as error:
+                if error.args[0] != ER.SPECIFIC_ACCESS_DENIED_ERROR:
+                    raise
+                lacking.append(str(error.args[1]))
+        for text in dict.fromkeys(lacking):
+            yield f"a privilege is missing ({text}): {grant(self._endpoint.user)}"
+
+    def _log(self) -> Iterator[str]:
+        if self._variables["log_bin"] != "ON":
+            yield "the binary log is off (log_bin): start the server with log-bin"
+        for name, (needed, reason) in _NEEDED.items():
+            value = self._variables.get(name, needed)
+            if value.upper() != needed:
+                yield f"{name} is {value}, {reason}: SET PERSIST {name} = '{needed}'"
+        if self._variables.get("sync_binlog") != "1":
+            self._warnings.append(
+                f"sync_binlog is {self._variables.get('sync_binlog')}: a crash of the source can take back "
+                "transactions that were read already; SET PERSIST sync_binlog = 1"
+            )
+
+    def _retention(self) -> Iterator[str]:
+        seconds = int(self._variables.get("binlog_expire_logs_seconds", "0"))
+        needed = int(self._source.min_retention_hours * 3600)
+        kept = not seconds or self._variables.get("binlog_expire_logs_auto_purge", "ON") == "OFF"
+        if not kept and seconds < needed:
+            yield (
+                f"the binary log is kept for {seconds / 3600:g} hours (binlog_expire_logs_seconds), less than "
+                f"source.min_retention_hours: SET PERSIST binlog_expire_logs_seconds = {needed}"
+            )
+
+    def _replica(self) -> Iterator[str]:
+        logs_updates = self._variables.get("log_replica_updates", self._variables.get("log_slave_updates"))
+        word = "REPLICA" if self._version >= _REPLICA_WORDS else "SLAVE"
+        if logs_updates != "ON" and rows(self._connection, f"SHOW {word} STATUS"):
+            yield (
+                "the server is a replica and does not log what it replicates (log_replica_updates): "
+                "start it with log-replica-updates, or read from its source"
+            )
+
+    def _server_id(self) -> Iterator[str]:
+        ours = self._source.server_id
+        mend = "choose another source.server_id, one that no replica uses"
+        if ours == int(self._variables["server_id"]):
+            yield f"server_id {ours} is the server's own: {mend}"
+        word = "REPLICAS" if self._version >= _REPLICA_WORDS else "SLAVE HOSTS"
+        for replica in rows(self._connection, f"SHOW {word}"):
+            if replica["Server_id" if "Server_id" in replica else "Server_Id"] != ours:
+                continue
+            if replica["Host"] != report_host(self._service.service):
+                yield f"server_id {ours} is in use by replica {replica['Host'] or '(no name)'}: {mend}"
+
+    def _log_filters(self) -> Iterator[str]:
+        self._status = log_status(self._connection, self._version)
+        for column, option in (("Binlog_Do_DB", "binlog-do-db"), ("Binlog_Ignore_DB", "binlog-ignore-db")):
+            if value := self._status.get(column):
+                yield f"{option} is set ({value}), so that changes are missing from the log: start without it"
+
+    def _select_privilege(self) -> Iterator[str]:
+        role = rows(self._connection, "SELECT CURRENT_ROLE() AS role")[0]["role"]
+        using = "" if role in (None, "NONE") else f" USING {role}"
+        scopes = []
+        for row in rows(self._connection, f"SHOW GRANTS FOR CURRENT_USER(){using}"):
+            match = re.match(r"GRANT (.+?) ON (.+?) TO ", next(iter(row.values())))
+            if match and re.search(r"\b(SELECT|ALL PRIVILEGES)\b", match[1]):
+                scopes.append(match[2])
+        if not scopes:
+            yield f"the privilege SELECT is missing, so tables cannot be examined: {grant(self._endpoint.user)}"
+        elif "*.*" not in scopes:
+            self._warnings.append(
+                f"only tables of {', '.join(scopes)} were examined: SELECT is granted on no others"
+            )
+
+    def _tables_without_key(self) -> Iterator[str]:
+        found = rows(
+            self._connection,
+            "SELECT t.table_schema AS s, t.table_name AS t, k.column_name AS c"
+            " FROM information_schema.tables t LEFT JOIN information_schema.key_column_usage k"
+            " ON k.table_schema = t.table_schema AND k.table_name = t.table_name AND k.constraint_name = 'PRIMARY'"
+            " WHERE t.table_type = 'BASE TABLE'",
+        )
+        lacking = {
+            (row["s"], row["t"])
+            for row in found
+            if self._filter.includes(row["s"], row["t"])
+            and (row["c"] is None or self._filter.excluded_columns(row["s"], row["t"], [row["c"]]))
+        }
+        if lacking:
+            yield (
+                f"no primary key: {_names(lacking)}; rows cannot be told apart in the target. Add a key "
+                "(ALTER TABLE … ADD PRIMARY KEY), or name the tables in source.exclude"
+            )
+
+    def _unsupported_columns(self) -> Iterator[str]:
+        found = rows(
+            self._connection,
+            "SELECT c.table_schema AS s, c.table_name AS t, c.column_name AS c, c.data_type AS type,"
+            " c.character_set_name AS charset"
+            " FROM information_schema.columns c JOIN information_schema.tables t"
+            " ON t.table_schema = c.table_schema AND t.table_name = c.table_name"
+            " WHERE t.table_type = 'BASE TABLE' ORDER BY 1, 2, c.ordinal_position",
+        )
+        for row in found:
+            schema, table, column, kind, charset = row["s"], row["t"], row["c"], row["type"], row["charset"]
+            known = kind in SUPPORTED_TYPES and (charset is None or charset in charsets.SUPPORTED)
+            if known or not self._filter.includes(schema, table):
+                continue
+            if not self._filter.excluded_columns(schema, table, [column]):
+                what = f"type {kind}" if kind not in SUPPORTED_TYPES else f"character set {charset}"
+                name = f"{schema}.{table}.{column}"
+                yield (
+                    f"{name}: {what} is not supported; name it in source.exclude_columns ({name}), "
+                    f"or the table in source.exclude ({schema}.{table})"
+                )
+
+    def _cascades(self) -> Iterator[str]:
+        native = self._variables.get("innodb_native_foreign_keys", "OFF") == "ON"
+        if self._version >= _LOGGED_CASCADES and not native:
+            return
+        acting = "('CASCADE', 'SET NULL', 'SET DEFAULT')"
+        found = rows(
+            self._connection,
+            "SELECT constraint_schema AS s, table_name AS t FROM information_schema.referential_constraints"
+            f" WHERE delete_rule IN {acting} OR update_rule IN {acting}",
+        )
+        accepted = TableFilter(self._source.accept_unlogged_cascades)
+        unlogged = {
+            (row["s"], row["t"])
+            for row in found
+            if self._filter.includes(row["s"], row["t"]) and not accepted.includes(row["s"], row["t"])
+        }
+        if unlogged:
+            mend = "SET PERSIST_ONLY innodb_native_foreign_keys = OFF and restart, " if native else ""
+            yield (
+                f"cascading foreign keys that this server does not log: {_names(unlogged)}; rows changed by a "
+                f"cascade would be missed. {mend}Drop the ON DELETE/ON UPDATE action, exclude the tables, or accept "
+                "it in source.accept_unlogged_cascades"
+            )
+
+    def _clock(self) -> Iterator[str]:
+        before = time.time()
+        theirs = float(rows(self._connection, "SELECT UNIX_TIMESTAMP(NOW(6)) AS now")[0]["now"])
+        self._clock_offset = round(theirs - (before + time.time()) / 2, 3)
+        if abs(self._clock_offset) > _CLOCK_SECONDS:
+            self._warnings.append(
+                f"the source's clock differs from ours by {self._clock_offset:+.1f} s: lag is shown wrong by that much"
+            )
+        yield from ()
+
+
+def _names(tables: set[tuple[str, str]]) -> str:
+    names = sorted(f"{schema}.{table}" for schema, table in tables)
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

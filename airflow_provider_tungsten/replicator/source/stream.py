@@ -1,0 +1,153 @@
+"""The binlog as the server sends it: a dump is asked for and its bytes become batches of events.
+
+PyMySQL carries the connection and mysql-replication registers us as a replica. Dump command and reading are our own:
+its dump cannot pass 4 GiB, and its reading, a packet and a Python object at a time, costs more than all that follows.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymysql.constants import COMMAND, ER
+from pymysql.err import OperationalError
+from pymysqlreplication.binlogstream import ReportSlave
+
+from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    CorruptLogError,
+    DivergedError,
+    LogPurgedError,
+    SourceUnavailableError,
+    TungstenError,
+)
+from airflow_provider_tungsten.replicator.source.connection import (
+    Connection,
+    MySQLEndpoint,
+    connect,
+    explain,
+    explained,
+)
+
+READ_BYTES = 1024 * 1024
+LAST_SHORT_POSITION = 2**32 - 1  # of COM_BINLOG_DUMP
+_NON_BLOCK = 0x01
+_FATAL_READING_BINLOG = ER.MASTER_FATAL_ERROR_READING_BINLOG  # 1236, of which only the text tells what it is
+_HEARTBEAT_SECONDS = 20
+
+
+@contextmanager
+def open_dump(
+    endpoint: MySQLEndpoint, server_id: int, host: str, file: str, position: int
+) -> Iterator[Iterator[list[Event]]]:
+    """Asks for the log from `position` in `file` to its present end.
+
+    :param server_id: as which replica we ask.
+    :param host: the name under which we stand in SHOW REPLICAS.
+    :param position: offset of an event's first byte, 64-bit.
+
+    Yields an iterator over batches of events; it ends where the log ends at that moment. It raises
+
+    :raises LogPurgedError: the server no longer has the file.
+    :raises DivergedError: there is no event at that position.
+    :raises CorruptLogError: what arrives is no log.
+    :raises SourceUnavailableError: not to be reached, or the connection was lost.
+    """
+    connection = connect(endpoint)
+    try:
+        with explained(endpoint):
+            _introduce(connection, server_id, host)
+            _request(connection, server_id, file, position)
+        yield _batches(connection, endpoint, EventStream(file, position))
+    finally:
+        connection._force_close()  # type: ignore[attr-defined]
+
+
+def _introduce(connection: Connection, server_id: int, host: str) -> None:
+    """A UUID of its own for every session: the server ends an older dump of a UUID it meets again."""
+    settings = {
+        "binlog_checksum": "@@global.binlog_checksum",
+        "heartbeat_period": str(_HEARTBEAT_SECONDS * 10**9),
+    }
+    ours = str(uuid.uuid4())
+    assignments = [
+        f"@{word}_{name} = {value}" for word in ("source", "master") for name, value in settings.items()
+    ]
+    assignments += [f"@{word}_uuid = '{ours}'" for word in ("replica", "slave")]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {', '.join(assignments)}")
+    connection._write_bytes(ReportSlave(host).encoded(server_id))  # type: ignore[attr-defined]
+    connection._next_seq_id = 1  # type: ignore[attr-defined]
+    connection._read_packet()  # type: ignore[no-untyped-call]
+
+
+def _request(connection: Connection, server_id: int, file: str, position: int) -> None:
+    name = file.encode()
+    if position <= LAST_SHORT_POSITION:
+        command = COMMAND.COM_BINLOG_DUMP
+        packet = struct.pack("<IHI", position, _NON_BLOCK, server_id) + name
+    else:
+        # Only this command has 64 bits for the offset. It keeps to the file it is given; the empty set leaves out nothing.
+        command = COMMAND.COM_BINLOG_DUMP_GTID
+        nothing = GtidSet().encode()
+        packet = struct.pack("<HII", _NON_BLOCK, server_id, len(name)) + name
+        packet += struct.pack("<QI", position, len(nothing)) + nothing
+    connection._execute_command(command, packet)  # type: ignore[attr-defined]
+
+
+def _batches(connection: Connection, endpoint: MySQLEndpoint, stream: EventStream) -> Iterator[list[Event]]:
+    start = stream.position
+    socket = connection._sock  # type: ignore[attr-defined]
+    socket.settimeout(endpoint.read_timeout)
+    buffer = memoryview(bytearray(READ_BYTES))
+    while not stream.ended:
+        try:
+            size = socket.recv_into(buffer)
+        except OSError as error:
+            raise _lost(endpoint, stream, str(error)) from None
+        if not size:
+            raise _lost(endpoint, stream, "the server closed it")
+        if events := stream.feed(buffer[:size]):
+            yield events
+        if stream.error is not None:
+            code, _, text = stream.error
+            raise _dump_error(endpoint, stream, start, code, text)
+
+
+def _lost(endpoint: MySQLEndpoint, stream: EventStream, reason: str) -> SourceUnavailableError:
+    return SourceUnavailableError(
+        f"the connection to MySQL at {endpoint} was lost at {stream.file}:{stream.position} ({reason}); "
+        "reading goes on there with the next attempt"
+    )
+
+
+def _dump_error(
+    endpoint: MySQLEndpoint, stream: EventStream, start: int, code: int, text: str
+) -> TungstenError:
+    """What the server says instead of more log. Its own words are the only key to error 1236."""
+    where = f"{endpoint} at {stream.file}:{stream.position}"
+    if code != _FATAL_READING_BINLOG:
+        error = explain(endpoint, OperationalError(code, text))
+        if isinstance(error, SourceUnavailableError):
+            return _lost(endpoint, stream, f"{code}: {text}")
+        return error
+    said = text.lower()
+    if "could not find first log file" in said or "purged" in said:
+        return LogPurgedError(
+            f"{where}: the log is no longer there ({text}). What it held is lost to this service. Start anew with "
+            "`tungsten reposition`, which records the gap, and load the tables again"
+        )
+    if "same server_uuid/server_id" in said or "same server_id" in said:
+        return ConfigurationError(
+            f"{where}: another replica reads with the same server_id: give this service a source.server_id of its own"
+        )
+    if stream.position == start or "position" in said:
+        return DivergedError(
+            f"{where}: no event begins there ({text}): this is not the log that was read before, or the position "
+            "was mistyped. Check that the source was not reset or restored; `tungsten reposition` starts elsewhere"
+        )
+    return CorruptLogError(f"{where}: the server cannot read its own log: {text}")
