@@ -1,0 +1,16 @@
+"""Folders and buckets of a service, buckets by an Airflow connection of type ``aws``."""
+
+from __future__ import annotations
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+from airflow_provider_tungsten.replicator.service import Store
+from airflow_provider_tungsten.replicator.storage import Storage, open_storage
+
+
+def open_store(store: Store) -> Storage:
+    """The place that `store` names; nothing is contacted yet, but for credentials that the connection asks for."""
+    if not store.url.startswith("s3://"):
+        return open_storage(store.url)
+    client = S3Hook(aws_conn_id=store.connection).get_conn()
+    return open_storage(store.url, s3_client=client, encryption=store.encryption)

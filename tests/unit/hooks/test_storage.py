@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tungsten.hooks.storage import open_store
+from airflow_provider_tungsten.replicator.service import Store
+from tests.stack.s3 import S3
+
+
+def test_a_folder_needs_no_connection(tmp_path: Path) -> None:
+    store = open_store(Store(url=str(tmp_path), connection="there_is_none"))
+    store.create("a", b"1", token="t")
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_a_bucket_is_reached_by_the_stores_connection(
+    monkeypatch: pytest.MonkeyPatch, s3: S3, bucket: str
+) -> None:
+    extra = {"endpoint_url": s3.endpoint_url, "region_name": s3.region}
+    connection = {"conn_type": "aws", "login": s3.access_key, "password": s3.secret_key, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+    store = open_store(Store(url=f"s3://{bucket}/batches", connection="lake"))
+    store.create("a", b"1", token="t")
+    assert s3.client().get_object(Bucket=bucket, Key="batches/a")["Body"].read() == b"1"
