@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ import pytest
 import redshift_connector
 from botocore.exceptions import ClientError
 
+from tests.stack.airflow import Airflow
 from tests.stack.mysql import MySQL
 from tests.stack.process import answers
 from tests.stack.redshift import Redshift
@@ -108,6 +111,72 @@ def test_no_server_outlives_its_parent(tmp_path: Path, end: signal.Signals) -> N
         assert time.monotonic() < deadline, _processes_naming(tmp_path)
         time.sleep(0.05)
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def _stack(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "tests.stack", *command, "--home", str(home)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def test_the_stack_comes_up_and_goes_down_from_the_command_line(tmp_path: Path) -> None:
+    assert _stack(tmp_path, "up", "--no-airflow").returncode == 0
+    state = tmp_path / "state.json"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    assert set(json.loads(state.read_text())["servers"]) == {"mysql", "s3", "redshift"}
+    assert _stack(tmp_path, "up", "--no-airflow").returncode == 0, "up on what is up is fine"
+    assert _stack(tmp_path, "down").returncode == 0
+    assert _processes_naming(tmp_path) == []
+    assert _stack(tmp_path, "status").returncode == 1
+
+
+def test_a_stack_whose_owner_was_killed_is_down_and_can_come_up_again(tmp_path: Path) -> None:
+    assert _stack(tmp_path, "up", "--no-airflow").returncode == 0
+    os.kill(int((tmp_path / "lock").read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _processes_naming(tmp_path):
+        assert time.monotonic() < deadline, _processes_naming(tmp_path)
+        time.sleep(0.05)
+    assert "down" in _stack(tmp_path, "status").stdout
+    assert _stack(tmp_path, "up", "--no-airflow").returncode == 0
+    assert _stack(tmp_path, "down").returncode == 0
+
+
+DAG = """
+from __future__ import annotations
+import time
+from airflow.sdk import Connection, dag, task
+
+@dag(schedule=None)
+def probe():
+    @task
+    def greet():
+        print("the shop is at", Connection.get("mysql_shop").host)
+
+    @task
+    def sleep():
+        time.sleep(600)
+
+    greet() >> sleep()
+
+probe()
+"""
+
+
+def test_airflow_runs_a_dag_with_its_connections_and_ends_with_its_tasks(tmp_path: Path) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "probe.py").write_text(DAG)
+    shop = {"mysql_shop": {"conn_type": "mysql", "host": "shop.example"}}
+    with Airflow(tmp_path / "airflow", dags_folder=dags, connections=shop) as airflow:
+        run = airflow.trigger("probe")
+        deadline = time.monotonic() + 60
+        while airflow.tasks("probe", run).get("sleep") != "running":
+            assert time.monotonic() < deadline, airflow.tasks("probe", run)
+            time.sleep(0.3)
+        assert "the shop is at shop.example" in airflow.logs("probe", run, "greet")
+        os.kill(airflow.task_pid("probe", run, "sleep"), signal.SIGKILL)
+        assert airflow.wait_for_run("probe", run) == "failed"
+    assert _processes_naming(tmp_path) == []
 
 
 def _processes_naming(folder: Path) -> list[str]:
