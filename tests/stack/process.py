@@ -7,6 +7,7 @@ kernel ends its whole process tree and undoes its mounts.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import signal
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 TAIL = 2000
+PORTS = range(10_000, 32_000)
 
 
 class ServerError(RuntimeError):
@@ -43,6 +45,8 @@ class Process:
             raise RuntimeError(
                 "servers are started from the main thread: they end with the thread that started them"
             )
+        if os.geteuid() != 0:
+            raise RuntimeError("the servers need root: for namespaces of their own and for MySQL's chroot")
         # Changing the user resets the parent-death signal, so it is asked for anew behind the change.
         as_user = (
             ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--pdeathsig=KILL")
@@ -167,9 +171,15 @@ def _inner_pid(process: Path) -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free loopback port below the range that the kernel takes clients' ports from, so that it stays free."""
+    for port in random.SystemRandom().sample(PORTS, k=len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerError(f"no port between {PORTS.start} and {PORTS.stop} is free")
 
 
 def answers(port: int) -> bool:
