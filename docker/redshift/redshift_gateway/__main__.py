@@ -25,13 +25,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--user", default="awsuser")
     parser.add_argument("--password", required=True)
     parser.add_argument("--authentication", choices=["md5", "cleartext"], default="md5")
-    encryption = parser.add_mutually_exclusive_group(required=True)
-    encryption.add_argument(
+    parser.add_argument(
         "--tls-dir", type=Path, help="folder of gateway.crt and gateway.key, made when missing"
     )
-    encryption.add_argument("--no-tls", action="store_true")
+    parser.add_argument("--no-tls", action="store_true", help="refuse TLS; else --tls-dir is needed")
     parser.add_argument("--s3-endpoint", help="default: AWS_ENDPOINT_URL")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.no_tls and arguments.tls_dir is None:
+        parser.error("give --tls-dir, or --no-tls")
+    return arguments
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -45,7 +47,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         password=arguments.password,
         host=host or "127.0.0.1",
         port=int(port),
-        tls_dir=arguments.tls_dir,
+        tls_dir=None if arguments.no_tls else arguments.tls_dir,
         s3_endpoint=arguments.s3_endpoint,
         authentication=arguments.authentication,
     )

@@ -33,6 +33,7 @@ class Load:
         self._files: list[str] = []
         self._first_lines: list[int] = []
         self._lines = 0
+        self._uncounted = 0
 
     def run(self) -> int:
         """Load and return the number of rows.
@@ -100,6 +101,8 @@ class Load:
             self._files.append(url)
             self._first_lines.append(self._lines)
             for chunk in converter.convert(self._objects.read(url, self._copy.compression)):
+                if not self._lines:
+                    self._uncounted = converter.uncounted_lines(chunk)
                 self._backend.send(wire.message(b"d", chunk))
                 self._lines += chunk.count(b"\n")
                 if self._backend.has_message():
@@ -134,8 +137,9 @@ class Load:
             error = load_errors.record_error(failure, columns)
             if error is None:
                 raise BackendError(failure)
-            at = max(0, bisect.bisect_left(self._first_lines, error.line) - 1)
-            line = error.line - self._first_lines[at] + self._copy.ignore_header
+            line = error.line + self._uncounted
+            at = max(0, bisect.bisect_left(self._first_lines, line) - 1)
+            line += self._copy.ignore_header - self._first_lines[at]
             raise self._failed(context, error, self._files[at], line)
         rows = int(tag.split()[-1])
         self._backend.query(

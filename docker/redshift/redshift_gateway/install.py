@@ -32,6 +32,6 @@ def install(host: str, port: int, backend_user: str, database: str, user: str) -
         backend.start({"user": backend_user, "database": database})
         if backend.query("SHOW server_encoding") != [["UTF8"]]:
             raise RuntimeError(f"database {database} is not in UTF8: drop it and let the gateway create it")
-        backend.query(files(__package__).joinpath("shims.sql").read_text())
+        backend.query(files(__package__).joinpath("shims.sql").read_text().replace(":'user'", literal(user)))
     finally:
         backend.terminate()

@@ -11,7 +11,9 @@ from redshift_gateway.errors import SqlError
 from redshift_gateway.records import Column, RecordError, bad_time
 from redshift_gateway.tokens import literal
 
-_CONTEXT = re.compile(r"^COPY .*?, line (\d+)(?:, column (.*?))?(?::|$)", re.DOTALL)
+_CONTEXT = re.compile(
+    r"^(?:JSON data, line \d+: .*?\n)?COPY .*?, line (\d+)(?:, column (.*?))?(?::|$)", re.DOTALL
+)
 _BY_TYPE = {
     "int2": (1207, "Invalid digit"),
     "int4": (1207, "Invalid digit"),

@@ -109,9 +109,8 @@ def _s3_error(error: ClientError | BotoCoreError, before: str = "") -> SqlError:
     if isinstance(error, ClientError):
         what = error.response.get("Error", {})
         reason = f"{what.get('Message', '')},Status {_status(error)},Error {what.get('Code', '')},CanRetry 1"
-    else:
-        reason = f"{type(error).__name__},Status 0,Error {type(error).__name__},CanRetry 1"
-    return internal_error(f"{before}S3ServiceException:{reason}", 15001)
+        return internal_error(f"{before}S3ServiceException:{reason}", 15001)
+    return internal_error(f"{before}S3CurlException: {type(error).__name__}, CurlError 7, CanRetry 1", 15001)
 
 
 def _unpack(pieces: Iterator[bytes], compression: Compression, url: str) -> Iterator[bytes]:

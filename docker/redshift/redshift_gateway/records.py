@@ -158,6 +158,17 @@ class Converter:
             end = newline
         return 0
 
+    def uncounted_lines(self, chunk: bytes) -> int:
+        """Lines that PostgreSQL's own count lacks after ``chunk``, the first it gets.
+
+        It does not know the line ending inside the first record yet and counts CR there in place of LF
+        (CopyReadLineText in copyfromparse.c).
+        """
+        end = chunk.index(b"\n") + 1
+        while chunk.count(self._quote, 0, end) % 2:
+            end = chunk.index(b"\n", end) + 1
+        return chunk.count(b"\n", 0, end) - 1 - chunk.count(b"\r", 0, end)
+
     def _rewrite(self, chunk: bytes) -> bytes:
         lines: list[bytes] = []
         position = 0

@@ -175,11 +175,11 @@ CREATE OR REPLACE VIEW pg_catalog.stv_db_isolation_level AS
   SELECT oid::integer AS db_id, 'Snapshot Isolation'::varchar AS isolation_level FROM pg_database
   WHERE datname = current_database();
 CREATE OR REPLACE VIEW pg_catalog.svv_transactions AS
-  SELECT COALESCE(u.usename, '')::varchar AS txn_owner, current_database()::varchar AS txn_db,
+  SELECT :'user'::varchar AS txn_owner, current_database()::varchar AS txn_db,
     COALESCE(a.backend_xid, a.backend_xmin)::text::bigint AS xid, l.pid,
     a.xact_start AT TIME ZONE 'UTC' AS txn_start, l.mode::varchar AS lock_mode,
     l.locktype::varchar AS lockable_object_type, l.relation, l.granted
-  FROM pg_locks l JOIN pg_stat_activity a USING (pid) LEFT JOIN pg_user u ON u.usesysid = a.usesysid
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
   WHERE a.datname = current_database();
 DO $do$ BEGIN
   IF to_regclass('information_schema.postgresql_columns') IS NULL THEN
