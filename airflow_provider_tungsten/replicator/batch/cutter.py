@@ -18,6 +18,7 @@ MAX_SPAN = 1_000_000
 _REFUSED = {
     "moves_rows": "a statement that removes or moves rows without row events",
     "rewrites": "a statement that rewrites existing values without row events",
+    "dml": "a change of rows in statement format",
     "unknown": "a statement that could not be understood",
 }
 
@@ -78,7 +79,7 @@ class Piece:
 
 
 def statement_tables(event: ThlEvent) -> list[tuple[str, str]]:
-    """The tables that a ddl or truncate event touches; its default schema and '' where none is known."""
+    """The tables that a ddl or truncate event touches; '' stands for every table of its schema."""
     options = event.options or {}
     tables = [(schema, table) for schema, table in json.loads(options.get("tables", "[]"))]
     return tables or [(event.schema_name or options.get("schema", ""), event.table_name)]
@@ -90,7 +91,7 @@ def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
     :raises UnsupportedError: it touches an included table in a way that is not carried out.
     """
     effect = "truncate" if event.kind == Kind.TRUNCATE else (event.options or {}).get("effect", "unknown")
-    touched = [name for name in statement_tables(event) if tables.includes(*name)]
+    touched = [name for name in statement_tables(event) if tables.touches(*name)]
     if effect == "none" or not touched:
         return None
     if effect == "truncate":

@@ -33,6 +33,7 @@ class AppliedTables:
         self._header = applier.csv.header
         self._service = service
         self.includes = self._filter.includes
+        self.touches = self._filter.touches
         self.applied = lru_cache(maxsize=4096)(self._applied)
 
     def _applied(self, definition: str) -> AppliedTable:

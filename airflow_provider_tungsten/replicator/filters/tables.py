@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 
 
@@ -27,8 +27,11 @@ class TableFilter:
         exclude: Iterable[str] = (),
         exclude_columns: Sequence[str] = (),
     ) -> None:
+        include, exclude = tuple(include), tuple(exclude)
         self._include = _compiled(include)
         self._exclude = _compiled(exclude)
+        self._include_schemas = tuple(pattern.partition(".")[0] for pattern in include)
+        self._exclude_schemas = tuple(pattern.removesuffix(".*") for pattern in exclude if pattern.endswith(".*"))
         self._exclude_columns = _compiled(exclude_columns)
         self.has_column_rules = bool(exclude_columns)
         self.includes = lru_cache(maxsize=65536)(self._includes)
@@ -38,6 +41,15 @@ class TableFilter:
             return False
         name = f"{schema}.{table}"
         return bool(self._include.match(name)) and not self._exclude.match(name)
+
+    def touches(self, schema: str, table: str) -> bool:
+        """Whether a statement on that table may concern an included one; ``table`` '' stands for all of the schema."""
+        if table:
+            return self.includes(schema, table)
+        if schema in self.SYSTEM_SCHEMAS or any(fnmatchcase(schema, name) for name in self._exclude_schemas):
+            return False
+        # A dot in a schema's name, or no name at all: which patterns are meant cannot be told.
+        return not schema or "." in schema or any(fnmatchcase(schema, name) for name in self._include_schemas)
 
     def excluded_columns(self, schema: str, table: str, columns: Iterable[str]) -> set[str]:
         """Those of ``columns`` that must not be seen."""

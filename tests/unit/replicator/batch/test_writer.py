@@ -1,0 +1,279 @@
+"""Micro-batches as files: exact values, the same bytes every time, and nothing that cannot be loaded."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files, table_stem
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    DataError,
+    DivergedError,
+    StorageError,
+    TerminalError,
+)
+from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from airflow_provider_tungsten.replicator.thl.event import Kind
+from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Logbook:
+    return Logbook(tmp_path)
+
+
+def plans(book: Logbook, **applier: Any) -> list[Plan]:
+    return book.chain(**applier).extend(token="planner", limit=100, waiting=False)
+
+
+def write(book: Logbook, plan: Plan, **applier: Any) -> BatchManifest:
+    return write_batch(book.log, plan, make_service(**applier), "redshift", book.store, token=new_token())
+
+
+def contents(store: Storage) -> dict[str, bytes]:
+    return {info.key: store.read(info.key) for info in store.list() if not info.key.endswith(".plan.json")}
+
+
+def text(store: Storage, table: TableBatch) -> str:
+    data = b""
+    for part in table.parts:
+        stored = store.read(part.key)
+        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(stored)) as reader:
+            data += reader.read()
+    return data.decode()
+
+
+def cells(store: Storage, table: TableBatch) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text(store, table))))
+
+
+def test_rows_of_a_table_stand_in_log_order_under_row_ids_from_1(book: Logbook) -> None:
+    book.add(
+        rows(ORDERS, (1, "a"), (2, "b")),
+        [rows(ITEMS, (9, "x")), rows(ORDERS, (1, "a"), (1, "c"), kind=Kind.UPDATE)],
+        rows(ORDERS, (2, "b"), kind=Kind.DELETE),
+    )
+    manifest = write(book, plans(book)[0])
+    items, orders = manifest.tables
+    assert manifest.header == (
+        "tungsten_opcode",
+        "tungsten_seqno",
+        "tungsten_row_id",
+        "tungsten_commit_timestamp",
+    )
+    assert [row[:3] + row[4:] for row in cells(book.store, orders)] == [
+        ["I", "1", "1", "1", "a"],
+        ["I", "1", "2", "2", "b"],
+        ["D", "2", "3", "1", "a"],
+        ["I", "2", "4", "1", "c"],
+        ["D", "3", "5", "2", "b"],
+    ]
+    assert cells(book.store, items) == [["I", "2", "1", "1970-01-01 00:00:02.000000", "9", "x"]]
+    assert (orders.rows, items.rows, manifest.total_rows) == ({"D": 2, "I": 3}, {"I": 1}, 6)
+
+
+def test_an_empty_text_is_not_null(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, ""), (2, None)))
+    (table,) = write(book, plans(book)[0]).tables
+    assert [line.split(",", 4)[4] for line in text(book.store, table).splitlines()] == [
+        "1,",
+        "2," + table.null,
+    ]
+
+
+def test_where_a_value_equals_the_null_sentinel_that_table_alone_takes_the_next(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "\\N"), (2, None)), rows(ITEMS, (1, "x"), (2, None)), rows(ORDERS, (3, "z")))
+    plan = plans(book)[0]
+    items, orders = write(book, plan).tables
+    assert items.null == "\\N" != orders.null
+    assert [row[5] for row in cells(book.store, orders)] == ["\\N", orders.null, "z"]
+    assert [row[2] for row in cells(book.store, orders)] == ["1", "2", "3"]
+    once = contents(book.store)
+    book.store.delete(manifest_key(plan.first, plan.last))
+    write(book, plan)
+    assert contents(book.store) == once
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook, compression: str) -> None:
+    settings = {"csv": {"compression": compression}}
+    book.add(rows(ORDERS, (1, "a"), (2, None)), rows(ITEMS))
+    plan = plans(book, **settings)[0]
+    first = write(book, plan, **settings)
+    once = contents(book.store)
+    book.store.delete(manifest_key(plan.first, plan.last))
+    assert write(book, plan, **settings) == first
+    for key in contents(book.store):
+        book.store.delete(key)
+    assert write(book, plan, **settings) == first
+    assert contents(book.store) == once
+    stored = book.store.read(first.tables[1].parts[0].key)
+    plain = {
+        "zstd": lambda data: text(book.store, first.tables[1]).encode(),
+        "gzip": gzip.decompress,
+        "none": bytes,
+    }
+    assert plain[compression](stored).endswith(b",2,\\N\n")
+
+
+def test_a_part_ends_at_its_size_and_an_events_end(book: Logbook) -> None:
+    values = [(number, f"{number:0200d}") for number in range(2000)]
+    book.add(*[rows(ORDERS, *values)] * 8)
+    settings = {"batches": {"part_bytes": 1 << 20}}
+    (table,) = write(book, plans(book, **settings)[0], **settings).tables
+    assert [part.rows for part in table.parts] == [6000, 6000, 4000]
+    assert all(
+        part.key.startswith(f"shop/orders/{0:019d}-{8:019d}.000{n}-") for n, part in enumerate(table.parts)
+    )
+    assert [row[2] for row in cells(book.store, table)] == [str(n) for n in range(1, 16001)]
+    assert [part.size for part in table.parts] == [len(book.store.read(part.key)) for part in table.parts]
+
+
+def test_the_copy_manifest_names_every_part_in_the_final_store(book: Logbook) -> None:
+    book.add(rows())
+    (table,) = write(book, plans(book)[0]).tables
+    (part,) = table.parts
+    assert json.loads(book.store.read(table.copy_manifest)) == {
+        "entries": [
+            {
+                "url": f"s3://bucket/files/shop/redshift/{part.key}",
+                "mandatory": True,
+                "meta": {"content_length": part.size},
+            }
+        ]
+    }
+
+
+def test_truncate_empties_its_table_and_ddl_loads_nothing(book: Logbook) -> None:
+    book.add(statement("truncate"), statement("create"), rows())
+    records, truncate, create, _ = (write(book, plan) for plan in plans(book))
+    assert records.tables == create.tables == ()
+    (table,) = truncate.tables
+    assert (table.schema, table.table, table.truncate, table.parts, table.copy_manifest) == (
+        "shop",
+        "orders",
+        True,
+        (),
+        "",
+    )
+    assert BatchManifest.from_json(truncate.to_json()) == truncate
+
+
+def test_excluded_tables_and_columns_never_reach_a_file(book: Logbook) -> None:
+    settings = {"exclude": ["shop.items"], "exclude_columns": ["shop.orders.note"]}
+    book.add(rows(ORDERS, (1, "secret")), rows(ITEMS, (2, "secret")))
+    manifest = write(book, plans(book, **settings)[0], **settings)
+    (table,) = manifest.tables
+    assert cells(book.store, table) == [["I", "1", "1", "1970-01-01 00:00:01.000000", "1"]]
+    assert "note" not in table.definition
+
+
+def test_a_table_excluded_after_planning_is_left_out(book: Logbook) -> None:
+    book.add(rows(), rows(ITEMS, (1, "nul\0")))
+    plan = plans(book)[0]
+    with pytest.raises(
+        DataError, match=r"shop\.items\.note, seqno 2: .*exclude_columns: shop\.items\.note"
+    ) as raised:
+        write(book, plan)
+    assert "nul" not in str(raised.value).replace("NUL", "").replace("null", "")
+    (table,) = write(book, plan, exclude=["shop.items"]).tables
+    assert table.table == "orders"
+    excluded = write(book, plan)
+    assert [table.table for table in excluded.tables] == ["orders"]
+
+
+def test_a_table_that_joins_after_planning_is_refused_where_the_batch_is_not_cut_for_it(
+    book: Logbook,
+) -> None:
+    book.add(rows(ITEMS), statement("truncate"), rows(ITEMS))
+    plan = plans(book, exclude=["shop.orders"])[0]
+    with pytest.raises(ConfigurationError, match="exclude"):
+        write(book, plan)
+
+
+def test_a_batch_that_exists_is_adopted_and_a_lost_part_is_made_anew(book: Logbook) -> None:
+    book.add(rows(), rows(ITEMS))
+    plan = plans(book)[0]
+    manifest = write(book, plan)
+    once = contents(book.store)
+    book.store.delete(manifest.tables[0].parts[0].key)
+    book.store.delete(manifest.tables[1].copy_manifest)
+    assert len(list(missing_files(book.store, manifest))) == 2
+    assert write(book, plan) == manifest
+    assert contents(book.store) == once
+
+
+def test_a_part_of_another_size_under_its_name_is_refused(book: Logbook) -> None:
+    book.add(rows())
+    plan = plans(book)[0]
+    key = write(book, plan).tables[0].parts[0].key
+    book.store.put(key, b"short")
+    with pytest.raises(StorageError, match="remove it"):
+        write(book, plan)
+
+
+def test_lost_parts_that_the_present_settings_do_not_make_are_refused(book: Logbook) -> None:
+    book.add(rows(), rows(ITEMS))
+    plan = plans(book)[0]
+    book.store.delete(write(book, plan).tables[0].parts[0].key)
+    with pytest.raises(StorageError, match="not made anew under the present settings"):
+        write(book, plan, exclude=["shop.items"])
+
+
+def test_a_plan_of_another_log_is_diverged(book: Logbook, tmp_path: Path) -> None:
+    book.add(rows())
+    plan = plans(book)[0]
+    other = Logbook(tmp_path / "other")
+    with pytest.raises(DivergedError):
+        write(other, plan)
+    other.add(rows())
+    with pytest.raises(DivergedError):
+        write(other, plan)
+    write(book, plan)
+    with pytest.raises(TerminalError, match="another plan"):
+        write(book, replace(plan, writer="someone else"))
+
+
+def test_a_row_count_that_the_log_does_not_confirm_is_refused(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "a"), (2, "b"), count=3))
+    with pytest.raises(TerminalError):
+        write(book, plans(book)[0])
+
+
+def test_records_alone_make_an_empty_batch(book: Logbook) -> None:
+    book.add(position())
+    (plan,) = book.chain().extend(token="t", limit=1, waiting=False, through=1)
+    assert (plan.effect, write(book, plan).tables) == ("records", ())
+
+
+def test_names_are_percent_encoded_and_never_lead_elsewhere() -> None:
+    assert table_stem("a/b", "ü x", 0, 1).startswith("a%2Fb/%C3%BC%20x/")
+    assert table_stem("..", ".hidden", 0, 1).startswith("%2E./%2Ehidden/")
+
+
+def test_progress_counts_rows(book: Logbook) -> None:
+    values = [(number, "x") for number in range(15_000)]
+    book.add(*[rows(ORDERS, *values)] * 3)
+    seen: list[Any] = []
+    plan = plans(book)[0]
+    write_batch(
+        book.log,
+        plan,
+        book.service,
+        "redshift",
+        book.store,
+        token="t",
+        progress=lambda *args: seen.append(args),
+    )
+    assert seen == [(30_000, 45_000)]
