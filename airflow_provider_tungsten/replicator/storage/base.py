@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -36,6 +39,23 @@ class ObjectExistsError(WriteConflictError):
         super().__init__(f"{place} was already written by {token or 'another writer, which left no name'}")
 
 
+Source = bytes | Path | BinaryIO
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[tuple[BinaryIO, int]]:
+    """The content as a file at its beginning, and its size. A file that came open stays open."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), len(source)
+    elif isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    else:
+        size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        yield source, size
+
+
 class Storage(Protocol):
     """A folder of objects. Keys are relative to it, their parts joined by ``/``.
 
@@ -66,12 +86,12 @@ class Storage(Protocol):
     def exists(self, key: str) -> bool:
         """Whether there is an object of that name."""
 
-    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
+    def create(self, key: str, source: Source, *, token: str) -> None:
         """Writes an object that is not there yet, durably, whole or not at all, signed with ``token``.
 
         An object that carries our token is our own, written by an attempt whose answer was lost: that is success.
 
-        :param source: the content, or a local file that holds it.
+        :param source: the content, or a local file that holds it, by path or open.
         :param token: of :func:`new_token`.
         :raises ObjectExistsError: another writer's object is there.
         """

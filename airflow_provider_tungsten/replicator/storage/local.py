@@ -18,7 +18,9 @@ from airflow_provider_tungsten.replicator.storage.base import (
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
+    Source,
     Storage,
+    opened,
 )
 
 TEMPORARY = ".tungsten-tmp"
@@ -144,7 +146,7 @@ class LocalStorage:
         with _explained(self._folder / key):
             return (self._folder / key).is_file()
 
-    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
+    def create(self, key: str, source: Source, *, token: str) -> None:
         path = self._folder / key
         with self._unfinished(path, source) as temporary:
             _sign(temporary, token)
@@ -164,19 +166,15 @@ class LocalStorage:
             _sync_folder(path.parent)
 
     @contextmanager
-    def _unfinished(self, path: Path, source: bytes | Path) -> Iterator[str]:
+    def _unfinished(self, path: Path, source: Source) -> Iterator[str]:
         """A synced file with the content, under a hidden name; removed afterwards."""
         with _explained(path):
             _make_folder(path.parent)
             _make_folder(self._hidden)
             descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
             try:
-                with open(descriptor, "wb") as file:
-                    if isinstance(source, bytes):
-                        file.write(source)
-                    else:
-                        with source.open("rb") as content:
-                            shutil.copyfileobj(content, file, 1024 * 1024)
+                with open(descriptor, "wb") as file, opened(source) as (content, _):
+                    shutil.copyfileobj(content, file, 1024 * 1024)
                     file.flush()
                     os.fchmod(descriptor, 0o644)
                     os.fsync(descriptor)

@@ -10,7 +10,6 @@ import io
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import boto3
@@ -30,7 +29,9 @@ from airflow_provider_tungsten.replicator.storage.base import (
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
+    Source,
     Storage,
+    opened,
 )
 
 if TYPE_CHECKING:
@@ -245,12 +246,10 @@ class S3Storage:
             return False
         return True
 
-    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        upload = self._put_once if size <= SINGLE_PUT_BYTES else self._upload_once
-
+    def create(self, key: str, source: Source, *, token: str) -> None:
         def attempt() -> None:
-            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content:
+            with opened(source) as (content, size):
+                upload = self._put_once if size <= SINGLE_PUT_BYTES else self._upload_once
                 try:
                     with _explained(self._place(key)):
                         upload(key, content, token, size)

@@ -6,17 +6,17 @@ Knows one file at a time; the order of segments and the store are others' busine
 from __future__ import annotations
 
 import json
+import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_tungsten.replicator.errors import CorruptLogError, TungstenError
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError, TungstenError
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 
@@ -154,16 +154,25 @@ class Head:
         return self.segment.first
 
 
-class SegmentFile:
-    """A segment that is being written, as a temporary file."""
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write a segment's temporary file: {error}; free space in {tempfile.gettempdir()} or set TMPDIR"
+        ) from error
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class SegmentFile:
+    """A segment that is being written, as a temporary file without a name: it is gone with its process."""
+
+    def __init__(self) -> None:
         self.events = 0
         self.tables: dict[tuple[str, str], tuple[int, int]] = {}
-        self._file = path.open("wb")
+        self.file: BinaryIO = tempfile.TemporaryFile(prefix="tungsten-")  # noqa: SIM115
         self._parquet = pq.ParquetWriter(
-            self._file,
+            self.file,
             columns.SCHEMA,
             compression="zstd",
             compression_level=1,
@@ -175,11 +184,12 @@ class SegmentFile:
     @property
     def size(self) -> int:
         """Bytes written so far."""
-        return self._file.tell()
+        return self.file.tell()
 
     def write(self, table: pa.Table) -> None:
         """The next row group."""
-        self._parquet.write_table(table, row_group_size=len(table))
+        with _writable():
+            self._parquet.write_table(table, row_group_size=len(table))
         self.events += len(table)
         for name, (events, rows) in columns.count_by_table(table).items():
             before = self.tables.get(name, (0, 0))
@@ -191,15 +201,15 @@ class SegmentFile:
         :returns: its bytes.
         """
         self._parquet.add_key_value_metadata(info.to_metadata())
-        self._parquet.close()
-        size = self.size
-        self._file.close()
-        return size
+        with _writable():
+            self._parquet.close()
+            return self.size
 
     def discard(self) -> None:
-        """Closes and removes the file, finished or not."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Gives the space back, finished or not."""
+        with _writable():
+            self._parquet.close()
+            self.file.close()
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import structlog
 
@@ -145,9 +143,7 @@ class LogWriter:
                 "and without going back in time"
             )
         if self._file is None:
-            descriptor, path = tempfile.mkstemp(prefix="tungsten-", suffix=".parquet")
-            os.close(descriptor)
-            self._file = SegmentFile(Path(path))
+            self._file = SegmentFile()
             self._first = rows[0]._replace(payload=None)
         self._file.write(table)
         self._tail = rows[-1]._replace(payload=None)
@@ -189,7 +185,7 @@ class LogWriter:
         self._file = None
         try:
             size = file.finish(info)
-            self._create(info.key, file.path)
+            self._create(info.key, file.file)
         finally:
             file.discard()
         self._head = Head(first=before.first if before else info.first, segment=info)
@@ -206,9 +202,9 @@ class LogWriter:
             key=info.key,
         )
 
-    def _create(self, key: str, path: Path) -> None:
+    def _create(self, key: str, content: BinaryIO) -> None:
         try:
-            self._storage.create(key, path, token=self._token)
+            self._storage.create(key, content, token=self._token)
         except ObjectExistsError as error:
             place = f"{self._storage.url}/{key}"
             winner = error.token or SegmentReader(self._storage.open(key), place).info.writer
