@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redshift_gateway.copy_statement import Compression, CopyStatement
 from redshift_gateway.errors import SqlError
 
-PIECE = 1 << 18
+PIECE = 1 << 16
 _DUMMY = "redshift-gateway"
 
 
@@ -84,7 +84,7 @@ class Objects:
         return True
 
     def read(self, url: str, compression: Compression) -> Iterator[bytes]:
-        """The object's unpacked content in pieces of what 256 KiB of the object hold."""
+        """The object's unpacked content in pieces of what 64 KiB of the object hold."""
         bucket, key = _split(url)
         try:
             body = self._client.get_object(Bucket=bucket, Key=key)["Body"]

@@ -66,22 +66,26 @@ class Converter:
         self._quote = copy.quote.encode()
         self._delimiter = copy.delimiter.encode()
         self._null = copy.null.encode()
-        quote, outside = re.escape(self._quote), self._class(b"\r\n")
-        self._field = rb"[ \t]*+%b(?:[^%b]++|%b%b)*+%b[ \t]*+|[^%b]*+" % (
-            quote,
-            quote,
-            quote,
-            quote,
-            quote,
-            outside,
+        quote, separator = re.escape(self._quote), re.escape(self._delimiter)
+        plain = rb"[^%b]*+" % self._class(b"\r\n")
+        quoted = rb"%b(?:[^%b]++|%b%b)*+%b" % (quote, quote, quote, quote, quote)
+        field = rb"%b|%b" % (quoted, plain)
+        loose = rb"[ \t]*+%b[ \t]*+|%b" % (quoted, plain)
+        self._record = re.compile(separator.join(rb"(%b)" % field for _ in columns) + rb"\r?\n")
+        self._loose_record = re.compile(
+            separator.join(
+                rb"(?:[ \t]*+(?=%b))?(%b)(?:(?<=%b)[ \t]*+)?" % (quote, field, quote) for _ in columns
+            )
+            + rb"\r?\n"
         )
-        separator = re.escape(self._delimiter)
-        groups = separator.join(rb"(%b)" % self._field for _ in columns)
-        self._record = re.compile(groups + rb"\r?\n")
-        self._any_record = re.compile(rb"(?:%b)(?:%b(?:%b))*+\r?\n" % (self._field, separator, self._field))
-        fast = separator.join(self._same_meaning(column) for column in columns)
-        self._fast = re.compile(rb"(?:%b\n)*+" % fast)
-        self._rules = [(i, rule) for i, c in enumerate(columns) if (rule := self._rule(c)) is not None]
+        self._any_record = re.compile(rb"(?:%b)(?:%b(?:%b))*+\r?\n" % (loose, separator, loose))
+        self._any_field = re.compile(rb"(?:%b)(?:%b|\r?\n)" % (loose, separator))
+        same = [self._same_meaning(column) for column in columns]
+        self._same_records = re.compile(rb"(?:%b\n)*+" % separator.join(same))
+        self._empty = (b"", self._quote * 2)
+        self._null_if_empty = [i for i, c in enumerate(columns) if copy.empty_as_null or not c.is_character]
+        rules = [(i, re.compile(same[i]), self._rule(column)) for i, column in enumerate(columns)]
+        self._rules = [(i, fine, rule) for i, fine, rule in rules if rule is not None]
 
     def _class(self, more: bytes) -> bytes:
         return re.escape(self._quote) + re.escape(self._delimiter) + more
@@ -108,36 +112,31 @@ class Converter:
         return rb"(?:%b|[^%b]%b|%b)" % (quoted, self._class(more), some, null)
 
     def _rule(self, column: Column) -> Callable[[bytes], bytes] | None:
-        """What is done to a field's content (unquoted, not NULL) of ``column``; None when its text stays as it is."""
-        null = self._null
+        """What is done to a field's content (unquoted, not NULL, not empty) that has not the same meaning already."""
         if column.is_character:
             length = column.length
             if self._copy.truncate_columns and length is not None:
                 return lambda value: _truncate(value, length)
-            return (lambda value: value or null) if self._copy.empty_as_null else None
+            return None
         if column.base_type == "bytea":
-            return lambda value: _hexadecimal(value, column) if value else null
+            return lambda value: _hexadecimal(value, column)
         if column.base_type == "numeric" and column.scale is not None:
             digits = re.compile(rb"([+-]?\d*\.\d{%d})\d+" % column.scale)
-            return lambda value: digits.sub(rb"\1", value) if value else null
+            return lambda value: digits.sub(rb"\1", value)
         if column.base_type in ("date", "timestamp", "timestamptz"):
-            return lambda value: _time(value, column) if value else null
-        return lambda value: value or null
+            return lambda value: _time(value, column)
+        return None
 
     def convert(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yield one object's content as PostgreSQL CSV, in chunks of whole records. Raises RecordError."""
         for chunk in self._chunks(_without_header(pieces, self._copy.ignore_header)):
-            matched = self._fast.match(chunk)
-            if len(chunk) <= MAX_ROW and matched is not None and matched.end() == len(chunk):
-                yield chunk
-            else:
-                yield self._rewrite(chunk)
+            yield self._convert(chunk)
 
     def _chunks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Cut at record ends: line ends with an even number of quotes before them."""
         buffer = b""
-        for piece in pieces:
-            buffer += piece
+        for part in _at_most(CHUNK, pieces):
+            buffer += part
             if len(buffer) < CHUNK:
                 continue
             end = self._last_record_end(buffer)
@@ -169,42 +168,41 @@ class Converter:
             end = chunk.index(b"\n", end) + 1
         return chunk.count(b"\n", 0, end) - 1 - chunk.count(b"\r", 0, end)
 
-    def _rewrite(self, chunk: bytes) -> bytes:
-        lines: list[bytes] = []
+    def _convert(self, chunk: bytes) -> bytes:
+        """Runs of records that mean the same pass as they are; each record between them is rewritten."""
+        parts: list[bytes] = []
         position = 0
         while position < len(chunk):
-            record = self._record.match(chunk, position)
+            same = self._same_records.match(chunk, position) if len(chunk) <= MAX_ROW else None
+            if same is not None and same.end() > position:
+                parts.append(same.group())
+                position = same.end()
+                continue
+            record = self._record.match(chunk, position) or self._loose_record.match(chunk, position)
             if record is None or record.end() - position > MAX_ROW:
                 raise self._diagnose(chunk, position)
-            fields = list(record.groups())
-            if self._quote in record.group():
-                fields = [self._normal(field) for field in fields]
-            for index, rule in self._rules:
-                try:
-                    fields[index] = self._apply(rule, fields[index])
-                except RecordError as error:
-                    error.line = chunk.count(b"\n", 0, record.end())
-                    raise
-            line = self._delimiter.join(fields)
-            lines.append(self._quoted(line) if line == rb"\." else line)
             position = record.end()
-        return b"\n".join(lines) + b"\n"
+            try:
+                parts.append(self._rewritten(list(record.groups())))
+            except RecordError as error:
+                error.line = chunk.count(b"\n", 0, position)
+                raise
+        return b"".join(parts)
 
-    def _normal(self, field: bytes) -> bytes:
-        """Without blanks around the quotes, and a quoted null text as the bare one."""
-        bare = field.strip(b" \t")
-        if bare[:1] != self._quote:
-            return field
-        return self._null if bare[1:-1] == self._null else bare
+    def _rewritten(self, fields: list[bytes]) -> bytes:
+        for index in self._null_if_empty:
+            if fields[index] in self._empty:
+                fields[index] = self._null
+        for index, fine, rule in self._rules:
+            if not fine.fullmatch(fields[index]):
+                fields[index] = self._apply(rule, fields[index])
+        line = self._delimiter.join(fields)
+        return (self._quoted(line) if line == rb"\." else line) + b"\n"
 
     def _apply(self, rule: Callable[[bytes], bytes], field: bytes) -> bytes:
-        if field == self._null:
-            return field
         if field[:1] != self._quote:
             return rule(field)
-        content = field[1:-1].replace(self._quote * 2, self._quote)
-        changed = rule(content)
-        return changed if changed == self._null else self._quoted(changed)
+        return self._quoted(rule(field[1:-1].replace(self._quote * 2, self._quote)))
 
     def _quoted(self, content: bytes) -> bytes:
         return self._quote + content.replace(self._quote, self._quote * 2) + self._quote
@@ -219,10 +217,16 @@ class Converter:
             return RecordError(1216, "Input row is larger than 4 MB", line)
         if not record.group().strip(b"\r\n"):
             return RecordError(1211, "Line is empty", line)
-        fields = re.findall(rb"(%b)(?:%b|\r?\n)" % (self._field, re.escape(self._delimiter)), record.group())
+        fields = self._any_field.findall(record.group())
         if len(fields) > len(self._columns):
             return RecordError(1202, "Extra column(s) found", line)
         return RecordError(1214, "Delimiter not found", line, self._columns[len(fields) - 1])
+
+
+def _at_most(size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        for start in range(0, len(piece), size):
+            yield piece[start : start + size]
 
 
 def _without_header(pieces: Iterable[bytes], lines: int) -> Iterator[bytes]:
