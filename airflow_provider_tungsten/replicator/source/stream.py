@@ -10,6 +10,7 @@ import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pymysql.constants import COMMAND, ER
 from pymysql.err import OperationalError
@@ -40,14 +41,22 @@ _FATAL_READING_BINLOG = ER.MASTER_FATAL_ERROR_READING_BINLOG  # 1236, of which o
 _HEARTBEAT_SECONDS = 20
 
 
+@dataclass(frozen=True)
+class Replica:
+    """As whom the log is asked for.
+
+    :param host: the name under which we stand in SHOW REPLICAS.
+    """
+
+    endpoint: MySQLEndpoint
+    server_id: int
+    host: str
+
+
 @contextmanager
-def open_dump(
-    endpoint: MySQLEndpoint, server_id: int, host: str, file: str, position: int
-) -> Iterator[Iterator[list[Event]]]:
+def open_dump(replica: Replica, file: str, position: int) -> Iterator[Iterator[list[Event]]]:
     """Asks for the log from `position` in `file` to its present end.
 
-    :param server_id: as which replica we ask.
-    :param host: the name under which we stand in SHOW REPLICAS.
     :param position: offset of an event's first byte, 64-bit.
 
     Yields an iterator over batches of events; it ends where the log ends at that moment. It raises
@@ -57,17 +66,17 @@ def open_dump(
     :raises CorruptLogError: what arrives is no log.
     :raises SourceUnavailableError: not to be reached, or the connection was lost.
     """
-    connection = connect(endpoint)
+    connection = connect(replica.endpoint)
     try:
-        with explained(endpoint):
-            _introduce(connection, server_id, host)
-            _request(connection, server_id, file, position)
-        yield _batches(connection, endpoint, EventStream(file, position))
+        with explained(replica.endpoint):
+            _introduce(connection, replica)
+            _request(connection, replica.server_id, file, position)
+        yield _batches(connection, replica.endpoint, EventStream(file, position))
     finally:
         connection._force_close()  # type: ignore[attr-defined]
 
 
-def _introduce(connection: Connection, server_id: int, host: str) -> None:
+def _introduce(connection: Connection, replica: Replica) -> None:
     """A UUID of its own for every session: the server ends an older dump of a UUID it meets again."""
     settings = {
         "binlog_checksum": "@@global.binlog_checksum",
@@ -80,7 +89,7 @@ def _introduce(connection: Connection, server_id: int, host: str) -> None:
     assignments += [f"@{word}_uuid = '{ours}'" for word in ("replica", "slave")]
     with connection.cursor() as cursor:
         cursor.execute(f"SET {', '.join(assignments)}")
-    connection._write_bytes(ReportSlave(host).encoded(server_id))  # type: ignore[attr-defined]
+    connection._write_bytes(ReportSlave(replica.host).encoded(replica.server_id))  # type: ignore[attr-defined]
     connection._next_seq_id = 1  # type: ignore[attr-defined]
     connection._read_packet()  # type: ignore[no-untyped-call]
 

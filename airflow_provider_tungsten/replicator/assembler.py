@@ -1,0 +1,531 @@
+"""Binlog events to committed transactions, as THL events. Knows no server and no log: events come in, THL events wait.
+
+Fails closed: what is not understood stops, with its place. Called some 300,000 times a second, so what is the same in
+every transaction of a table is found by the bytes that say it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple, NoReturn
+
+from airflow_provider_tungsten.replicator.binlog.constants import EventType, event_name, is_skippable
+from airflow_provider_tungsten.replicator.binlog.events import (
+    Gtid,
+    Query,
+    Rows,
+    is_begin,
+    is_commit,
+    parse_gtid,
+    parse_query,
+    parse_rotate,
+    parse_rows,
+    parse_xa_prepare,
+)
+from airflow_provider_tungsten.replicator.binlog.framing import Event, payload_events
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
+from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
+from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
+from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
+
+FRAGMENT_BYTES = 1024 * 1024
+UNKNOWN_SHARD = "#UNKNOWN"
+_CACHED_TABLE_MAPS = 10_000
+_DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
+_SAVEPOINT = re.compile(r"(SAVEPOINT|ROLLBACK TO(?: SAVEPOINT)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
+
+
+class Limits(NamedTuple):
+    """Reading ends behind the first transaction that reaches one of these.
+
+    :param transactions: kept ones. ``bytes``: of log.
+    :param file, position: the log's end when reading began.
+    """
+
+    transactions: int
+    bytes: int
+    file: str
+    position: int
+
+
+class Origin(NamedTuple):
+    """What every THL event of a task has in common."""
+
+    source_id: str
+    epoch_number: int
+    next_seqno: int
+
+
+class _Table:
+    """A table map of an included table, with what its rows need."""
+
+    __slots__ = ("columns", "frames", "keep", "key", "layout", "name")
+
+    def __init__(self, maps: TableMaps, table_filter: TableFilter, body: bytes) -> None:
+        definition = maps.definition(body)
+        names = [column.name for column in definition.columns]
+        excluded = table_filter.excluded_columns(definition.schema, definition.table, names)
+        self.name = definition.name
+        self.columns = len(names)
+        self.layout = RowLayout(definition)
+        self.keep: list[bool] | None = [name not in excluded for name in names] if excluded else None
+        if excluded:
+            definition = definition.without(excluded)
+        self.key = TableKey(definition.schema, definition.table, definition.json)
+        # Event type → the bytes in front of the row images that were last seen, and what they say.
+        self.frames: dict[int, tuple[bytes, Rows]] = {}
+
+
+class Assembler:
+    """Takes events in the order of the log and keeps the THL events of whole transactions until they are drained.
+
+    :param resume: where the events begin: at ``transaction_start`` where there is one, and then the first transaction is
+        only compared with the one we hold; else at ``position``.
+    :param spool_bytes: what a transaction may take in memory before its commit.
+    """
+
+    def __init__(
+        self, resume: Resume, origin: Origin, table_filter: TableFilter, limits: Limits, *, spool_bytes: int
+    ) -> None:
+        self._origin = origin
+        self._filter = table_filter
+        self._limits = limits
+        self._spool_bytes = spool_bytes
+        # Behind the last whole transaction:
+        self._server_uuid = resume.server_uuid
+        self._file = resume.file
+        self._position = resume.position
+        self._executed = GtidSet.parse(resume.gtid_executed)
+        self._last_start = resume.transaction_start
+        self._last_gtid = resume.transaction_gtid
+        self._last_ts = resume.transaction_ts
+        self._watermark = resume.watermark
+        self._expected = resume if resume.transaction_start is not None else None
+        # Of the open transaction:
+        self._gtid: Gtid | None = None
+        self._start = 0
+        self._thread = 0
+        self._begun = False
+        self._skip = False
+        self._savepoints: dict[str, int] = {}
+        self._spool = Spool(spool_bytes)
+        self._kept_rows = 0
+        # Row images of one table and operation that are not yet a fragment:
+        self._images: list[bytes] = []
+        self._images_bytes = 0
+        self._images_rows = 0
+        self._images_table: _Table | None = None
+        self._images_kind = Kind.INSERT
+        # Table maps:
+        self._maps = TableMaps()
+        self._known_tables: dict[bytes, _Table | None] = {}
+        self._open_tables: dict[bytes, _Table | None] = {}
+        # Results:
+        self._ready: list[ThlEvent] = []
+        self._ready_before: list[Iterable[ThlEvent]] = []
+        self._extracted_ts = 0
+        self.next_seqno = origin.next_seqno
+        self.transactions = 0
+        self.rows = 0
+        self.bytes = 0
+        self.ended = ""
+        self._asked_to_end = ""
+        self._handlers: dict[int, Callable[[Event], None]] = {
+            EventType.GTID: self._on_gtid,
+            EventType.ANONYMOUS_GTID: self._on_gtid,
+            EventType.GTID_TAGGED: self._on_gtid,
+            EventType.QUERY: self._on_query,
+            EventType.TABLE_MAP: self._on_table_map,
+            EventType.WRITE_ROWS: self._on_rows,
+            EventType.UPDATE_ROWS: self._on_rows,
+            EventType.DELETE_ROWS: self._on_rows,
+            EventType.WRITE_ROWS_V1: self._on_rows,
+            EventType.UPDATE_ROWS_V1: self._on_rows,
+            EventType.DELETE_ROWS_V1: self._on_rows,
+            EventType.PARTIAL_UPDATE_ROWS: self._on_rows,
+            EventType.XID: self._commit,
+            EventType.TRANSACTION_PAYLOAD: self._on_payload,
+            EventType.XA_PREPARE: self._on_xa_prepare,
+            EventType.ROTATE: self._on_rotate,
+            EventType.INCIDENT: self._on_incident,
+        }
+
+    @property
+    def resume(self) -> Resume:
+        """Behind the last whole transaction."""
+        return Resume(
+            server_uuid=self._server_uuid,
+            file=self._file,
+            position=self._position,
+            gtid_executed=str(self._executed),
+            transaction_start=self._last_start,
+            transaction_gtid=self._last_gtid,
+            transaction_ts=self._last_ts,
+            watermark=self._watermark,
+        )
+
+    def end(self, reason: str) -> None:
+        """Ask for the end: at once, or behind the open transaction."""
+        self._asked_to_end = reason
+        if self._gtid is None:
+            self.ended = reason
+
+    def check_verified(self) -> None:
+        """:raises DivergedError: the log ended before the last transaction we hold was met again."""
+        if self._expected is not None:
+            raise DivergedError(self._another(self._expected))
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Takes in events up to the one that ends reading; see ``ended``.
+
+        :raises UnsupportedError: something that is not understood, or must not stand in the log.
+        :raises CorruptLogError: events that do not fit together.
+        :raises DivergedError: the log is not the one we left.
+        """
+        self._extracted_ts = time.time_ns() // 1000
+        handlers, other = self._handlers, self._on_other
+        for event in events:
+            if self.ended:
+                return
+            try:
+                handlers.get(event[0], other)(event)
+            except (UnsupportedError, CorruptLogError) as error:
+                if self._expected is not None:
+                    raise DivergedError(self._another(self._expected)) from error
+                if event.file in str(error):
+                    raise
+                raise type(error)(f"{event.place}: {error}") from None
+
+    def drain(self) -> Iterator[ThlEvent]:
+        """The THL events of all whole transactions that were taken in since the last call."""
+        before, ready = self._ready_before, self._ready
+        self._ready_before, self._ready = [], []
+        return chain(chain.from_iterable(before), ready)
+
+    # Events, the frequent ones first
+
+    def _on_gtid(self, event: Event) -> None:
+        if self._gtid is not None:
+            raise CorruptLogError(
+                f"{event.place}: a transaction begins inside the one of {self._file}:{self._start}"
+            )
+        gtid = self._gtid = parse_gtid(event.type, event.body)
+        self._start = event.start
+        self._skip = self._expected is not None or (
+            gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
+        )
+
+    def _on_query(self, event: Event) -> None:
+        body = event.body
+        if is_begin(body):
+            self._thread = int.from_bytes(body[:4], "little")
+            self._begun = True
+        elif is_commit(body):
+            self._commit(event)
+        else:
+            self._on_statement(event, parse_query(body))
+
+    def _on_table_map(self, event: Event) -> None:
+        if self._skip:
+            return
+        body = event.body
+        try:
+            self._open_tables[body[:6]] = self._known_tables[body]
+        except KeyError:
+            if len(self._known_tables) >= _CACHED_TABLE_MAPS:
+                self._known_tables.clear()
+            included = self._filter.includes(*table_name(body))
+            table = _Table(self._maps, self._filter, body) if included else None
+            self._known_tables[body] = self._open_tables[body[:6]] = table
+
+    def _on_rows(self, event: Event) -> None:
+        if self._skip:
+            return
+        body = event.body
+        try:
+            table = self._open_tables[body[:6]]
+        except KeyError:
+            if body[:6] == _DUMMY_TABLE_ID:
+                return
+            raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them") from None
+        if table is None:
+            return
+        frame = table.frames.get(event.type)
+        if frame is None or not body.startswith(frame[0]):
+            frame = self._frame(event, table)
+        rows = frame[1]
+        self._add_images(table, rows.kind, body[rows.payload_offset :])
+
+    def _frame(self, event: Event, table: _Table) -> tuple[bytes, Rows]:
+        rows = parse_rows(event)
+        if rows.columns != table.columns:
+            raise CorruptLogError(
+                f"{event.place}: rows of {table.name} have {rows.columns} columns, its TABLE_MAP {table.columns}"
+            )
+        if not rows.full_image:
+            raise UnsupportedError(
+                f"{event.place}: rows of {table.name} lack columns: a session has binlog_row_image other than FULL. "
+                "SET it to FULL there; exclude the table, or start behind this place with `tungsten reposition`"
+            )
+        frame = table.frames[event.type] = (event.body[: rows.payload_offset], rows)
+        return frame
+
+    def _add_images(self, table: _Table, kind: Kind, images: bytes) -> None:
+        per_row = 2 if kind is Kind.UPDATE else 1
+        count = table.layout.count(images, per_row)
+        if table.keep is not None:
+            images = table.layout.drop(images, count * per_row, table.keep)
+        if self._images and (
+            table is not self._images_table
+            or kind is not self._images_kind
+            or self._images_bytes + len(images) > FRAGMENT_BYTES
+        ):
+            self._end_fragment()
+        self._images.append(images)
+        self._images_bytes += len(images)
+        self._images_rows += count
+        self._images_table = table
+        self._images_kind = kind
+
+    def _end_fragment(self) -> None:
+        images, table = self._images, self._images_table
+        if not images or table is None:
+            return
+        payload = images[0] if len(images) == 1 else b"".join(images)
+        self._spool.add(Fragment(self._images_kind, table.key, self._images_rows, payload))
+        self._kept_rows += self._images_rows
+        self._images = []
+        self._images_bytes = self._images_rows = 0
+
+    def _commit(self, event: Event) -> None:
+        """The open transaction is whole: its fragments get a seqno, if there are any."""
+        gtid = self._gtid
+        if gtid is None:
+            raise CorruptLogError(
+                f"{event.place}: {event_name(event.type)} ends a transaction that did not begin"
+            )
+        text = str(gtid)
+        seconds = event.timestamp * 1_000_000
+        self._last_start, self._last_gtid, self._last_ts = self._start, text, gtid.commit_ts or seconds
+        self._position = event.end
+        if self._skip:
+            if self._expected is not None:
+                self._compare(self._expected, event)
+        else:
+            watermark = gtid.immediate_commit_ts or seconds
+            if watermark > self._watermark:
+                self._watermark = watermark
+            self._end_fragment()
+            if self._spool:
+                self._keep(event)
+        if gtid.gno:
+            self._executed.add(gtid.source_id, gtid.gno, gtid.tag)
+        self.bytes += event.end - self._start
+        self._gtid = None
+        self._begun = self._skip = False
+        self._open_tables.clear()
+        self._check_limits(event)
+
+    def _keep(self, event: Event) -> None:
+        """Adds the open transaction to what is ready."""
+        spool = self._spool
+        made = _thl_events(
+            spool,
+            self.next_seqno,
+            self._origin,
+            event_id(event.file, event.end, self._thread),
+            (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts),
+        )
+        if spool.on_disk:
+            self._ready_before += (self._ready, made)
+            self._ready = []
+            self._spool = Spool(self._spool_bytes)
+        else:
+            self._ready += made
+            spool.clear()
+        self.next_seqno += 1
+        self.transactions += 1
+        self.rows += self._kept_rows
+        self._kept_rows = 0
+
+    def _check_limits(self, event: Event) -> None:
+        limits = self._limits
+        if event.end >= limits.position and event.file == limits.file:
+            self.ended = "head"
+        elif self.transactions >= limits.transactions:
+            self.ended = "max_transactions"
+        elif self.bytes >= limits.bytes:
+            self.ended = "max_bytes"
+        elif self._asked_to_end:
+            self.ended = self._asked_to_end
+
+    def _compare(self, expected: Resume, event: Event) -> None:
+        """The first transaction must be the one that was read last before."""
+        found = (event.file, event.end, self._last_gtid, self._last_ts)
+        if found != (expected.file, expected.position, expected.transaction_gtid, expected.transaction_ts):
+            raise DivergedError(self._another(expected))
+        self._expected = None
+
+    def _another(self, expected: Resume) -> str:
+        return (
+            f"{expected.file}:{expected.transaction_start}: this is not the transaction "
+            f"{expected.transaction_gtid or '(without GTID)'} that was read there before, which ended at "
+            f"{expected.position}: the source's log was reset, restored or replaced. `tungsten reposition` starts at a "
+            "place of the new history and records the gap, behind which the tables must be loaded again"
+        )
+
+    # Events that are rare
+
+    def _on_statement(self, event: Event, query: Query) -> None:
+        if self._gtid is None:
+            raise CorruptLogError(f"{event.place}: a statement outside of any transaction")
+        head = query.sql[:9].upper()
+        if head == "ROLLBACK":
+            self._drop()
+            self._commit(event)
+        elif match := _SAVEPOINT.match(query.sql):
+            self._on_savepoint(event, match[1].upper(), match[2].strip())
+        elif head.startswith("XA "):
+            self._on_xa(event, query)
+        else:
+            if not self._skip:
+                self._add_statement(event, query)
+            if not self._begun:
+                self._thread = query.thread_id
+                self._commit(event)
+
+    def _drop(self) -> None:
+        self._end_fragment()
+        self._spool.clear()
+        self._kept_rows = 0
+
+    def _on_savepoint(self, event: Event, verb: str, name: str) -> None:
+        """MySQL itself cuts rolled-back rows out, unless something that cannot be rolled back follows the savepoint."""
+        self._end_fragment()
+        if verb == "SAVEPOINT":
+            self._savepoints[name] = len(self._spool)
+        elif self._savepoints.get(name, 0) != len(self._spool):
+            raise UnsupportedError(
+                f"{event.place}: a ROLLBACK TO SAVEPOINT behind rows that are in the log, which happens where a "
+                "transaction mixes in non-transactional tables; start behind this place with `tungsten reposition`"
+            )
+
+    def _on_xa(self, event: Event, query: Query) -> None:
+        verb = query.sql[3:].split(None, 1)[0].upper()
+        if verb == "START":
+            self._thread = query.thread_id
+            self._begun = True
+        elif verb == "ROLLBACK" or self._skip:
+            self._commit(event)
+        elif verb != "END":
+            raise UnsupportedError(
+                f"{event.place}: {query.sql.split(None, 2)[0]} {verb} of a transaction whose rows were not read; "
+                "XA transactions in two phases are not supported yet"
+            )
+
+    def _on_xa_prepare(self, event: Event) -> None:
+        prepared = parse_xa_prepare(event.body)
+        if not (prepared.one_phase or self._skip):
+            raise UnsupportedError(
+                f"{event.place}: XA PREPARE of {prepared.xid}: XA transactions in two phases are not supported yet; use "
+                "XA COMMIT … ONE PHASE, or start behind the transaction's end with `tungsten reposition`"
+            )
+        self._commit(event)
+
+    def _add_statement(self, event: Event, query: Query) -> None:
+        statement = classify(query.sql, query.schema)
+        if statement.effect == "none":
+            return
+        if statement.effect == "dml":
+            _check_statement_format(event, statement)
+            return
+        tables = [table for table in statement.tables if self._filter.touches(*table)]
+        text = query.sql
+        if statement.effect == "unknown":
+            tables, text = [(query.schema, "")], redact(query.sql)
+        if tables:
+            options = {
+                "effect": statement.effect,
+                "tables": json.dumps(statement.tables),
+                "schema": query.schema,
+            }
+            kind = Kind.TRUNCATE if statement.effect == "truncate" else Kind.DDL
+            self._end_fragment()
+            self._spool.add(Fragment(kind, TableKey(*tables[0], None), 0, text.encode(), options))
+
+    def _on_payload(self, event: Event) -> None:
+        if self._skip:
+            self._commit(event)
+            return
+        for inner in payload_events(event):
+            self._handlers.get(inner.type, self._on_other)(inner)
+        if self._gtid is not None:
+            raise CorruptLogError(f"{event.place}: a compressed transaction without its end")
+
+    def _on_rotate(self, event: Event) -> None:
+        target = parse_rotate(event.body)
+        if target.file == self._file:
+            return
+        if self._gtid is not None:
+            raise CorruptLogError(
+                f"{event.place}: the file ends inside the transaction that begins at {self._start}"
+            )
+        self._file, self._position = target.file, target.position
+        self._last_start, self._last_gtid, self._last_ts = None, "", 0
+
+    def _on_incident(self, event: Event) -> NoReturn:
+        raise UnsupportedError(
+            f"{event.place}: the source says that its log lacks events here (INCIDENT); start behind this place with "
+            "`tungsten reposition` and load the tables again"
+        )
+
+    def _on_other(self, event: Event) -> None:
+        if not is_skippable(event.type, event.flags):
+            raise UnsupportedError(
+                f"{event.place}: {event_name(event.type)} is not understood, and nothing is skipped; start behind this "
+                "place with `tungsten reposition`"
+            )
+
+
+def _check_statement_format(event: Event, statement: Statement) -> None:
+    """Row changes of MySQL's own tables do not matter, and have no triggers; any other is lost to us."""
+    if statement.tables and all(schema in TableFilter.SYSTEM_SCHEMAS for schema, _ in statement.tables):
+        return
+    on = "".join(f" on {schema}.{table}" for schema, table in statement.tables)
+    raise UnsupportedError(
+        f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
+        "to ROW there; start behind this place with `tungsten reposition` and load the table again"
+    )
+
+
+def _thl_events(
+    spool: Spool, seqno: int, origin: Origin, place: str, times: tuple[str, int, int, int]
+) -> Iterator[ThlEvent]:
+    """:param times: gtid, commit_ts, watermark, extracted_ts."""
+    last = len(spool) - 1
+    for number, (kind, (schema, table, definition), rows, payload, options) in enumerate(spool):
+        yield ThlEvent(
+            seqno,
+            number,
+            number == last,
+            origin.epoch_number,
+            origin.source_id,
+            place,
+            *times,
+            kind,
+            schema,
+            table,
+            schema or UNKNOWN_SHARD,
+            rows,
+            definition,
+            payload,
+            options,
+        )

@@ -1,0 +1,99 @@
+"""Where the fragments of an open transaction wait for its commit: in memory, and beyond a size on disk."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tempfile
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+from airflow_provider_tungsten.replicator.thl.event import Kind
+
+_HEAD = struct.Struct("<BIIII")  # kind, table, rows, bytes of the payload, bytes of the options
+_KINDS = tuple(Kind)
+_FRAGMENT_BYTES = 256  # what a fragment takes in memory besides its payload
+
+
+class TableKey(NamedTuple):
+    """The table of a fragment, as the THL names it. ``definition`` is JSON; None for a statement."""
+
+    schema: str
+    table: str
+    definition: str | None
+
+
+class Fragment(NamedTuple):
+    """What becomes one THL event when its transaction commits."""
+
+    kind: Kind
+    table: TableKey
+    rows: int
+    payload: bytes
+    options: dict[str, str] | None = None
+
+
+class Spool:
+    """Fragments in order. More than `limit` bytes of them are moved to a temporary file that has no name.
+
+    :param limit: bytes to keep in memory.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._memory: list[Fragment] = []
+        self._bytes = 0
+        self._file: IO[bytes] | None = None
+        self._tables: dict[TableKey, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, fragment: Fragment) -> None:
+        self._memory.append(fragment)
+        self._count += 1
+        self._bytes += len(fragment.payload) + _FRAGMENT_BYTES
+        if self._bytes > self._limit:
+            self._to_disk()
+
+    def __iter__(self) -> Iterator[Fragment]:
+        if self._file is not None:
+            yield from self._from_disk(self._file)
+        yield from self._memory
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the fragments can be read only while nothing is added."""
+        return self._file is not None
+
+    def clear(self) -> None:
+        """Forgets everything, the file too."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._tables.clear()
+        self._memory.clear()
+        self._bytes = self._count = 0
+
+    def _to_disk(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="tungsten-spool-")  # noqa: SIM115
+        for kind, table, rows, payload, options in self._memory:
+            extra = json.dumps(options).encode() if options else b""
+            number = self._tables.setdefault(table, len(self._tables))
+            self._file.write(_HEAD.pack(_KINDS.index(kind), number, rows, len(payload), len(extra)))
+            self._file.write(payload)
+            self._file.write(extra)
+        self._memory.clear()
+        self._bytes = 0
+
+    def _from_disk(self, file: IO[bytes]) -> Iterator[Fragment]:
+        tables = list(self._tables)
+        end = file.tell()
+        file.seek(0)
+        while file.tell() < end:
+            kind, number, rows, size, extra = _HEAD.unpack(file.read(_HEAD.size))
+            payload = file.read(size)
+            options = json.loads(file.read(extra)) if extra else None
+            yield Fragment(_KINDS[kind], tables[number], rows, payload, options)
