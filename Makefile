@@ -46,4 +46,4 @@ wheel: setup ## Build the wheel into dist/
 
 clean: ## Remove what was built here; what is cached outside the checkout stays
 	rm -rf $(VENV) build dist *.egg-info docker/redshift/*.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find airflow_provider_tungsten -name '*.so' -delete -o -path '*/binlog/*.c' -delete
+	find airflow_provider_tungsten -name '*.so' -delete -o -name '*.cpp' -delete

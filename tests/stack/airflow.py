@@ -63,7 +63,7 @@ class Airflow(Server):
     def wait(self) -> None:
         """Return when every component is healthy."""
         assert self._process is not None
-        self._process.wait_until(self._healthy, seconds=120, every=0.5)
+        self._process.wait_until(self._healthy, seconds=180, every=0.5)
 
     def stop(self) -> None:
         """End it with every task at once, as a crash would; nothing here is worth its slow farewell."""
@@ -131,7 +131,7 @@ class Airflow(Server):
         run = self.api("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
-    def wait_for_run(self, dag: str, run: str, *, seconds: float = 120) -> str:
+    def wait_for_run(self, dag: str, run: str, *, seconds: float = 180) -> str:
         """The state that the run ends in; AirflowError when it has not ended in time."""
         deadline = time.monotonic() + seconds
         while (state := self.api("GET", f"/dags/{dag}/dagRuns/{run}")["state"]) not in FINISHED:

@@ -170,7 +170,14 @@ def _mysqld(data: Path, log: Path, options: Mapping[str, str]) -> Process:
         server, where = Path("/usr/sbin/mysqld"), Path("/var/lib/mysql")
     else:
         raise Missing("there is no MySQL server: run `make setup`, or put mysqld 8.0 or later on the PATH")
-    command: list[str | Path] = [server, "--no-defaults", "--user=root", f"--datadir={where}", *arguments]
+    command: list[str | Path] = [
+        server,
+        "--no-defaults",
+        "--user=root",
+        "--tmpdir=/tmp",
+        f"--datadir={where}",
+        *arguments,
+    ]
     if where != data:
         command = ["sh", "-c", CHROOT, "mysqld", mysql_root(), data, *command]
     return Process(command, log=log)
