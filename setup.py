@@ -20,6 +20,6 @@ setup(
             )
             for source in sorted(BINLOG.glob("*.pyx"))
         ],
-        compiler_directives={"language_level": 3},
+        compiler_directives={"language_level": 3, "cdivision": True},
     )
 )

@@ -213,7 +213,10 @@ cdef class EventStream:
         if kind == ROTATE and (log_pos == 0 or flags & ARTIFICIAL):
             self._rotate(data[HEADER:HEADER + body])
             self._append(data, kind, flags, self._position, body, events)
-        elif kind == HEARTBEAT or kind == HEARTBEAT_V2 or (kind == FORMAT_DESCRIPTION and log_pos == 0):
+        elif kind == HEARTBEAT or kind == HEARTBEAT_V2 or (
+            # Sent again behind its place: with offset 0, but by COM_BINLOG_DUMP_GTID with the one it has in the file.
+            kind == FORMAT_DESCRIPTION and (log_pos == 0 or self._position != 4)
+        ):
             self._append(data, kind, flags, self._position, body, events)
         else:
             self._advance(kind, length, log_pos)

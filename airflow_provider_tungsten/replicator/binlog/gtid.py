@@ -127,6 +127,14 @@ class GtidSet:
         else:
             self._add(source_id, tag, gno, gno)
 
+    def has(self, source_id: str, gno: int, tag: str = "") -> bool:
+        """Whether one GTID is in the set; cheap for one behind all of its source's."""
+        intervals = self._intervals.get((source_id, tag))
+        if intervals is None or intervals[-1][1] < gno:
+            return False
+        at = bisect_right(intervals, gno, key=lambda interval: interval[0])
+        return bool(at) and intervals[at - 1][1] >= gno
+
     def _add(self, source_id: str, tag: str, first: int, last: int) -> None:
         intervals = self._intervals.setdefault((source_id, tag), [])
         low = bisect_right(intervals, first - 1, key=lambda interval: interval[1] + 1)

@@ -1,0 +1,704 @@
+# distutils: language = c++
+"""Row images to CSV text, and walks over row images. See `rows` for the Python face.
+
+A row image is a bitmap of NULLs (lowest bit first) and the fields that are not NULL, one behind the other (MySQL
+`sql/rpl_record.cc`). Every read is checked against the end of the payload.
+"""
+
+from __future__ import annotations
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memchr, memcmp, memcpy, memset
+from libcpp.vector cimport vector
+
+from airflow_provider_tungsten.replicator.binlog._json cimport (
+    JSON_CORRUPT,
+    JSON_NO_MEMORY,
+    JSON_OK,
+    JSON_TOO_LONG,
+    JsonStatus,
+    json_text,
+)
+from airflow_provider_tungsten.replicator.binlog._text cimport (
+    DECIMAL_ROOM,
+    REAL_ROOM,
+    Buffer,
+    Time,
+    is_datetime,
+    is_time,
+    put,
+    put_date,
+    put_datetime,
+    put_decimal,
+    put_padded,
+    put_real,
+    put_signed,
+    put_time,
+    put_unsigned,
+    reserve,
+    unpack_datetime,
+    unpack_time,
+    utc,
+)
+
+from airflow_provider_tungsten.replicator.binlog.charsets import LATIN1
+from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
+from airflow_provider_tungsten.replicator.errors import CorruptLogError
+
+
+cpdef enum Op:
+    """How a field's bytes become text."""
+
+    UNSUPPORTED
+    SIGNED
+    UNSIGNED
+    DECIMAL
+    REAL
+    BIT
+    YEAR
+    DATE
+    TIME
+    DATETIME
+    TIMESTAMP
+    TEXT
+    LATIN1_TEXT
+    ASCII_TEXT
+    HEXADECIMAL
+    ENUM
+    SET
+    JSON
+
+
+cdef enum Status:
+    DONE
+    CORRUPT
+    NO_MEMORY
+    COLLISION
+    NUL
+    TOO_LONG
+    WRONG_CHARACTER
+    ZERO_DATE
+    NO_LABEL
+    NOT_A_VALUE
+
+
+_REASONS = {
+    NUL: "a text with a NUL character (0x00)",
+    TOO_LONG: "a text that is too long",
+    WRONG_CHARACTER: "bytes that are no character of the column's character set",
+    ZERO_DATE: "a zero date, or one whose year, month or day is zero",
+}
+_BROKEN = {
+    CORRUPT: "a row image does not fit its table definition",
+    NO_LABEL: "a row holds a number for which the definition has no label",
+    NOT_A_VALUE: "a row holds bytes that are no value of the column's type",
+}
+
+cdef struct Field:
+    Op op
+    uint32_t size       # bytes of the value; unused where it has its length in front
+    uint32_t prefix     # bytes of that length; 0: none
+    uint32_t detail     # fractional digits, scale, or bytes to which BINARY is filled up
+    uint32_t precision  # of DECIMAL
+    size_t first_label
+    size_t labels
+
+cdef struct Label:
+    const uint8_t* text
+    size_t size
+
+cdef enum:
+    QUOTE_IT = 1
+    HIGH = 2
+    ZERO = 4
+    ROW_ROOM = 128
+
+
+cdef inline uint64_t _le(const uint8_t* data, uint32_t size) noexcept nogil:
+    cdef uint64_t value = 0
+    while size:
+        size -= 1
+        value = value << 8 | data[size]
+    return value
+
+
+cdef inline uint64_t _be(const uint8_t* data, uint32_t size) noexcept nogil:
+    cdef uint64_t value = 0
+    cdef uint32_t at
+    for at in range(size):
+        value = value << 8 | data[at]
+    return value
+
+
+cdef inline bint _value(
+    const Field* field, const uint8_t** data, const uint8_t* end, size_t* size
+) noexcept nogil:
+    """Moves ``data`` to the value's first byte and tells its size; False where it is not all there."""
+    cdef size_t left = end - data[0]
+    size[0] = field.size
+    if field.prefix:
+        if left < field.prefix:
+            return False
+        size[0] = _le(data[0], field.prefix)
+        data[0] += field.prefix
+        left -= field.prefix
+    return size[0] <= left
+
+
+cdef class _Images:
+    """What both the layout and the encoder know of an image: its fields."""
+
+    cdef vector[Field] _fields
+    cdef vector[Label] _labels
+    cdef size_t _count
+    cdef size_t _bitmap
+    cdef object _names
+    cdef object _kept_alive
+    cdef str _table
+
+    def __init__(self, str table, names, fields):
+        cdef Field field
+        cdef Label label
+        self._table = table
+        self._names = tuple(names)
+        self._kept_alive = []
+        for op, size, prefix, detail, precision, labels in fields:
+            field.op = op
+            field.size, field.prefix, field.detail, field.precision = size, prefix, detail, precision
+            field.first_label, field.labels = self._labels.size(), len(labels)
+            for text in labels:
+                self._kept_alive.append(text)
+                label.text = <const uint8_t*>PyBytes_AS_STRING(text)
+                label.size = len(text)
+                self._labels.push_back(label)
+            self._fields.push_back(field)
+        self._count = self._fields.size()
+        self._bitmap = (self._count + 7) // 8
+
+    cdef object _misfit(self):
+        return CorruptLogError(f"{self._table}: {_BROKEN[CORRUPT]}")
+
+    cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        """Moves behind one image; False where it is cut short."""
+        cdef const uint8_t* nulls = data[0]
+        cdef size_t at, size
+        if <size_t>(end - data[0]) < self._bitmap:
+            return False
+        data[0] += self._bitmap
+        for at in range(self._count):
+            if nulls[at >> 3] >> (at & 7) & 1:
+                continue
+            if not _value(&self._fields[at], data, end, &size):
+                return False
+            data[0] += size
+        return True
+
+
+cdef class RowLayout(_Images):
+    def count(self, const uint8_t[::1] payload not None, size_t images_per_row):
+        cdef const uint8_t* data
+        cdef const uint8_t* end
+        cdef size_t images = 0
+        if payload.shape[0] == 0:
+            return 0
+        data, end = &payload[0], &payload[0] + payload.shape[0]
+        if self._bitmap:
+            with nogil:
+                while data < end:
+                    if not self._skip(&data, end):
+                        break
+                    images += 1
+        if data != end or images_per_row == 0 or images % images_per_row:
+            raise self._misfit()
+        return images // images_per_row
+
+    def drop(self, const uint8_t[::1] payload not None, size_t images, keep):
+        cdef vector[uint8_t] kept, out, nulls
+        cdef const uint8_t* data
+        cdef const uint8_t* start
+        cdef const uint8_t* bits
+        cdef const uint8_t* end
+        cdef size_t image, at, size, column, bitmap_at
+        for stays in keep:
+            kept.push_back(bool(stays))
+        if kept.size() != self._count:
+            raise ValueError(f"{self._table} has {self._count} columns, not {kept.size()}")
+        nulls.resize((sum(keep) + 7) // 8)
+        if payload.shape[0] == 0:
+            if images:
+                raise self._misfit()
+            return b""
+        data, end = &payload[0], &payload[0] + payload.shape[0]
+        out.reserve(payload.shape[0])
+        for image in range(images):
+            if <size_t>(end - data) < self._bitmap:
+                raise self._misfit()
+            bits = data
+            data += self._bitmap
+            bitmap_at, column = out.size(), 0
+            nulls.assign(nulls.size(), 0)
+            out.insert(out.end(), nulls.begin(), nulls.end())
+            for at in range(self._count):
+                if bits[at >> 3] >> (at & 7) & 1:
+                    if kept[at]:
+                        out[bitmap_at + (column >> 3)] |= 1 << (column & 7)
+                else:
+                    start = data
+                    if not _value(&self._fields[at], &data, end, &size):
+                        raise self._misfit()
+                    data += size
+                    if kept[at]:
+                        out.insert(out.end(), start, data)
+                column += kept[at]
+        if data != end:
+            raise self._misfit()
+        return PyBytes_FromStringAndSize(<const char*>out.data(), out.size())
+
+
+cdef class CsvEncoder(_Images):
+    cdef Buffer _out
+    cdef Buffer _scratch
+    cdef uint8_t _class[256]
+    cdef uint8_t _latin1[256][4]
+    cdef uint8_t _separator
+    cdef uint8_t _quote
+    cdef bint _refuse_nul
+    cdef bint _refuse_zero_dates
+    cdef size_t _max_text
+    cdef size_t _room
+    cdef bytes _null_text
+    cdef const uint8_t* _null
+    cdef size_t _null_size
+    cdef tuple _header
+    cdef object _constants
+    cdef size_t _failed
+
+    def __cinit__(self):
+        self._out.data = self._scratch.data = NULL
+        self._out.size = self._scratch.size = self._out.capacity = self._scratch.capacity = 0
+
+    def __dealloc__(self):
+        free(self._out.data)
+        free(self._scratch.data)
+
+    def __init__(
+        self, str table, names, fields, header, *, str null, str service, max_text_bytes,
+        bint refuse_nul, bint refuse_zero_dates, str separator, str quote,
+    ):
+        _Images.__init__(self, table, names, fields)
+        self._separator, self._quote = ord(separator), ord(quote)
+        self._refuse_nul, self._refuse_zero_dates = refuse_nul, refuse_zero_dates
+        self._max_text = <size_t>-1 // 2 if max_text_bytes is None else max_text_bytes
+        self._null_text = null.encode()
+        self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
+        self._null_size = len(self._null_text)
+        self._prepare_classes()
+        if self._quoted(null) != self._null_text:
+            raise ValueError(f"the text for NULL needs quotes: {null!r}")
+        self._header = tuple(header)
+        self._constants = {"service": self._quoted(service)}
+        self._room = ROW_ROOM + self._count * (REAL_ROOM + DECIMAL_ROOM + self._null_size + 1)
+
+    cdef int _prepare_classes(self) except -1:
+        cdef int byte
+        cdef bytes text
+        memset(self._class, 0, 256)
+        for byte in range(128, 256):
+            self._class[byte] = HIGH
+        self._class[0] = ZERO
+        for byte in (self._separator, self._quote, 10, 13):
+            self._class[byte] |= QUOTE_IT
+        for byte in range(256):
+            text = LATIN1[byte].encode()
+            self._latin1[byte][0] = len(text)
+            memcpy(&self._latin1[byte][1], PyBytes_AS_STRING(text), len(text))
+        return 0
+
+    cdef bytes _quoted(self, text):
+        """A field of the header."""
+        separator, quote = chr(self._separator), chr(self._quote)
+        if any(mark in text for mark in (separator, quote, "\n", "\r")) or text != text.strip(" "):
+            text = quote + text.replace(quote, quote + quote) + quote
+        return text.encode()
+
+    def encode(
+        self, const uint8_t[::1] payload not None, kind, *, seqno, row_id, int64_t commit_ts,
+        event_id="", gtid="",
+    ):
+        cdef const uint8_t* data = &payload[0] if payload.shape[0] else NULL
+        cdef const uint8_t* end = data + payload.shape[0]
+        cdef int64_t first = row_id
+        cdef int64_t number = first
+        cdef bint update = kind == "update"
+        cdef bint deletes = kind != "insert"
+        cdef size_t columns = self._count
+        cdef Status status = DONE
+        if kind not in ("insert", "update", "delete"):
+            raise ValueError(f"{kind!r} events hold no rows")
+        before, after = self._header_texts("D" if deletes else "I", seqno, commit_ts, event_id, gtid)
+        other = self._header_texts("I", seqno, commit_ts, event_id, gtid)[0] if update else before
+        cdef bint numbered = "row_id" in self._header
+        cdef const char* heads[2]
+        cdef size_t head_sizes[2]
+        cdef const char* tail = after
+        cdef size_t tail_size = len(after)
+        heads[0], heads[1] = before, other
+        head_sizes[0], head_sizes[1] = len(before), len(other)
+        cdef size_t room = self._room + len(before) + len(after)
+        self._out.size = 0
+        self._failed = columns
+        if self._bitmap:
+            with nogil:
+                while data < end and status == DONE:
+                    if not reserve(&self._out, room):
+                        status = NO_MEMORY
+                        break
+                    self._put_head(
+                        heads[(number - first) & 1], head_sizes[(number - first) & 1], tail, tail_size, number, numbered
+                    )
+                    status = self._row(&data, end)
+                    number += 1
+        elif data != end:
+            status = CORRUPT
+        if status == DONE and update and (number - first) & 1:
+            status = CORRUPT
+        if status != DONE:
+            self._raise(status)
+        return self._encoded(first, number, update, deletes)
+
+    cdef object _encoded(self, int64_t first, int64_t number, bint update, bint deletes):
+        images = number - first
+        csv = PyBytes_FromStringAndSize(self._out.data, self._out.size) if images else b""
+        if update:
+            return Encoded(csv, number, images // 2, images // 2)
+        return Encoded(csv, number, 0, images) if deletes else Encoded(csv, number, images, 0)
+
+    cdef tuple _header_texts(self, str opcode, seqno, int64_t commit_ts, event_id, gtid):
+        """The header's columns in front of and behind the row's number, separators included."""
+        cdef list parts = [[], []]
+        cdef int behind = 0
+        for name in self._header:
+            if name == "row_id":
+                behind = 1
+                continue
+            if name == "opcode":
+                text = opcode.encode()
+            elif name == "seqno":
+                text = str(seqno).encode()
+            elif name == "commit_timestamp":
+                text = _commit_time(commit_ts)
+            elif name == "service":
+                text = self._constants["service"]
+            elif name == "event_id":
+                text = self._quoted(event_id)
+            else:
+                text = self._quoted(gtid)
+            parts[behind].append(text)
+        separator = bytes([self._separator])
+        return tuple(b"".join(text + separator for text in side) for side in parts)
+
+    cdef void _put_head(
+        self, const char* head, size_t head_size, const char* tail, size_t tail_size, int64_t number, bint numbered
+    ) noexcept nogil:
+        cdef char* out = put(self._out.data + self._out.size, head, head_size)
+        if numbered:
+            out = put_signed(out, number)
+            out[0] = self._separator
+            out += 1
+        out = put(out, tail, tail_size)
+        self._out.size = out - self._out.data
+
+    cdef object _raise(self, Status status):
+        if status == NO_MEMORY:
+            raise MemoryError()
+        name = self._names[self._failed] if self._failed < self._count else None
+        if status == COLLISION:
+            raise SentinelCollision(name)
+        if status in _REASONS:
+            reason = _REASONS[status]
+            if status == TOO_LONG:
+                reason = f"a text of more than {self._max_text} bytes"
+            raise ValueRefused(name, reason)
+        place = self._table if name is None else f"{self._table}.{name}"
+        raise CorruptLogError(f"{place}: {_BROKEN[status]}")
+
+    cdef Status _row(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        cdef const uint8_t* nulls = data[0]
+        cdef size_t at, size
+        cdef Status status
+        if <size_t>(end - data[0]) < self._bitmap:
+            return CORRUPT
+        data[0] += self._bitmap
+        for at in range(self._count):
+            if nulls[at >> 3] >> (at & 7) & 1:
+                memcpy(self._out.data + self._out.size, self._null, self._null_size)
+                self._out.size += self._null_size
+            else:
+                if not _value(&self._fields[at], data, end, &size):
+                    self._failed = at
+                    return CORRUPT
+                status = self._field(&self._fields[at], data[0], size)
+                if status != DONE:
+                    self._failed = at
+                    return status
+                data[0] += size
+            self._out.data[self._out.size] = self._separator
+            self._out.size += 1
+        self._out.data[self._out.size - 1] = 10
+        return DONE
+
+    cdef Status _field(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+        """One value. Room for the fixed-size text of all columns is reserved before and after."""
+        cdef char* out = self._out.data + self._out.size
+        cdef uint64_t bits
+        cdef int64_t number
+        cdef float single
+        cdef double real
+        cdef Op op = field.op
+        if op == Op.SIGNED:
+            bits = _le(data, size)
+            # The sign bit moved to the top and back: sizes of 1, 2, 3, 4 and 8 bytes alike.
+            number = <int64_t>(bits << (64 - 8 * size)) >> (64 - 8 * size)
+            out = put_signed(out, number)
+        elif op == Op.UNSIGNED:
+            out = put_unsigned(out, _le(data, size))
+        elif op == Op.TEXT:
+            return self._text(data, size, False)
+        elif op == Op.TIMESTAMP or op == Op.DATETIME or op == Op.DATE or op == Op.TIME:
+            return self._temporal(field, data)
+        elif op == Op.DECIMAL:
+            out = put_decimal(out, data, field.precision, field.detail)
+        elif op == Op.REAL:
+            bits = _le(data, size)
+            if size == 4:
+                memcpy(&single, &bits, 4)
+                out = put_real(out, single, True)
+            else:
+                memcpy(&real, &bits, 8)
+                out = put_real(out, real, False)
+        elif op == Op.BIT:
+            out = put_unsigned(out, _be(data, size))
+        elif op == Op.YEAR:
+            out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
+        elif op == Op.LATIN1_TEXT:
+            return self._latin1_text(data, size)
+        elif op == Op.ASCII_TEXT:
+            return self._text(data, size, True)
+        elif op == Op.HEXADECIMAL:
+            return self._hexadecimal(data, size, field.detail)
+        elif op == Op.ENUM:
+            return self._enum(field, _le(data, size))
+        elif op == Op.SET:
+            return self._set(field, _le(data, size))
+        elif op == Op.JSON:
+            return self._json(data, size)
+        else:
+            return CORRUPT
+        if out == NULL:
+            return NOT_A_VALUE
+        self._out.size = out - self._out.data
+        return DONE
+
+    cdef Status _temporal(self, const Field* field, const uint8_t* data) noexcept nogil:
+        cdef char* out = self._out.data + self._out.size
+        cdef Time time
+        cdef Op op = field.op
+        if op == Op.TIME:
+            unpack_time(_packed_time(data, field.detail), &time)
+            if not is_time(&time):
+                return NOT_A_VALUE
+            out = put_time(out, &time, field.detail)
+        else:
+            _unpack(field, data, &time)
+            if not is_datetime(&time):
+                return NOT_A_VALUE
+            if self._refuse_zero_dates and not (time.year and time.month and time.day):
+                return ZERO_DATE
+            out = put_date(out, &time) if op == Op.DATE else put_datetime(out, &time, field.detail)
+        self._out.size = out - self._out.data
+        return DONE
+
+    cdef Status _text(self, const uint8_t* data, size_t size, bint ascii) noexcept nogil:
+        """A field of text, quoted where it must be."""
+        cdef uint8_t seen = 0
+        cdef size_t at
+        cdef char* out
+        if size > self._max_text:
+            return TOO_LONG
+        for at in range(size):
+            seen |= self._class[data[at]]
+        if seen & HIGH and (ascii or not _is_utf8(data, size)):
+            return WRONG_CHARACTER
+        if seen & ZERO and self._refuse_nul:
+            return NUL
+        if size == self._null_size and memcmp(data, self._null, size) == 0:
+            return COLLISION
+        if not reserve(&self._out, 2 * size + 2 + self._room):
+            return NO_MEMORY
+        out = self._out.data + self._out.size
+        if seen & QUOTE_IT or (size and (data[0] == 32 or data[size - 1] == 32)):
+            out = self._put_quoted(out, data, size)
+        else:
+            out = put(out, <const char*>data, size)
+        self._out.size = out - self._out.data
+        return DONE
+
+    cdef char* _put_quoted(self, char* out, const uint8_t* data, size_t size) noexcept nogil:
+        cdef const uint8_t* end = data + size
+        cdef const uint8_t* mark
+        out[0] = self._quote
+        out += 1
+        while data < end:
+            mark = <const uint8_t*>memchr(data, self._quote, end - data)
+            if mark == NULL:
+                out = put(out, <const char*>data, end - data)
+                break
+            out = put(out, <const char*>data, mark + 1 - data)
+            out[0] = self._quote
+            out += 1
+            data = mark + 1
+        out[0] = self._quote
+        return out + 1
+
+    cdef Status _latin1_text(self, const uint8_t* data, size_t size) noexcept nogil:
+        cdef size_t at
+        cdef char* out
+        if not reserve(&self._scratch, 3 * size):
+            return NO_MEMORY
+        out = self._scratch.data
+        for at in range(size):
+            out = put(out, <const char*>&self._latin1[data[at]][1], self._latin1[data[at]][0])
+        return self._text(<const uint8_t*>self._scratch.data, out - self._scratch.data, False)
+
+    cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to) noexcept nogil:
+        cdef const char* digits = "0123456789abcdef"
+        cdef size_t at
+        cdef size_t filler = filled_to - size if filled_to > size else 0
+        cdef char* out
+        if not reserve(&self._out, 2 * (size + filler) + self._room):
+            return NO_MEMORY
+        out = self._out.data + self._out.size
+        for at in range(size):
+            out[0] = digits[data[at] >> 4]
+            out[1] = digits[data[at] & 15]
+            out += 2
+        memset(out, 48, 2 * filler)
+        self._out.size = out + 2 * filler - self._out.data
+        return DONE
+
+    cdef Status _enum(self, const Field* field, uint64_t number) noexcept nogil:
+        if number == 0:
+            return self._text(NULL, 0, False)
+        if number > field.labels:
+            return NO_LABEL
+        cdef const Label* label = &self._labels[field.first_label + number - 1]
+        return self._text(label.text, label.size, False)
+
+    cdef Status _set(self, const Field* field, uint64_t members) noexcept nogil:
+        cdef size_t at
+        cdef const Label* label
+        if field.labels < 64 and members >> field.labels:
+            return NO_LABEL
+        self._scratch.size = 0
+        for at in range(field.labels):
+            if not members >> at & 1:
+                continue
+            label = &self._labels[field.first_label + at]
+            if not reserve(&self._scratch, label.size + 1):
+                return NO_MEMORY
+            if self._scratch.size:
+                self._scratch.data[self._scratch.size] = 44
+                self._scratch.size += 1
+            put(self._scratch.data + self._scratch.size, <const char*>label.text, label.size)
+            self._scratch.size += label.size
+        return self._text(<const uint8_t*>self._scratch.data, self._scratch.size, False)
+
+    cdef Status _json(self, const uint8_t* data, size_t size) noexcept nogil:
+        self._scratch.size = 0
+        cdef JsonStatus status = json_text(&self._scratch, data, size, self._max_text)
+        if status == JSON_OK:
+            return self._text(<const uint8_t*>self._scratch.data, self._scratch.size, False)
+        if status == JSON_TOO_LONG:
+            return TOO_LONG
+        return NO_MEMORY if status == JSON_NO_MEMORY else NOT_A_VALUE
+
+
+cdef bytes _commit_time(int64_t micros):
+    cdef Time time
+    cdef char text[64]
+    utc(micros // 1000000, micros % 1000000, &time)
+    return text[:put_datetime(text, &time, 6) - text]
+
+
+cdef inline void _unpack(const Field* field, const uint8_t* data, Time* time) noexcept nogil:
+    """DATE, DATETIME or TIMESTAMP; TIMESTAMP 0 is MySQL's zero date, not 1970."""
+    cdef uint64_t bits
+    memset(time, 0, sizeof(Time))
+    if field.op == Op.DATE:
+        bits = _le(data, 3)
+        time.year, time.month, time.day = bits >> 9, bits >> 5 & 15, bits & 31
+    elif field.op == Op.DATETIME:
+        unpack_datetime(_be(data, 5) & 0x7FFFFFFFFFULL, _fraction(data + 5, field.detail), time)
+    else:
+        bits = _be(data, 4)
+        if bits:
+            utc(bits, _fraction(data + 4, field.detail), time)
+
+
+cdef inline uint32_t _fraction(const uint8_t* data, uint32_t digits) noexcept nogil:
+    """Microseconds out of 1 byte of hundredths, 2 of ten-thousandths or 3 of millionths."""
+    if digits == 0:
+        return 0
+    if digits <= 2:
+        return data[0] * 10000
+    if digits <= 4:
+        return <uint32_t>_be(data, 2) * 100
+    return <uint32_t>_be(data, 3)
+
+
+cdef inline int64_t _packed_time(const uint8_t* data, uint32_t digits) noexcept nogil:
+    """TIME: an integer part with an offset, and a fraction that of negative values counts down (`my_time.cc`)."""
+    cdef int64_t whole
+    cdef int64_t part
+    if digits > 4:
+        return <int64_t>_be(data, 6) - 0x800000000000LL
+    whole = <int64_t>_be(data, 3) - 0x800000
+    if digits == 0:
+        return whole * 0x1000000
+    part = data[3] if digits <= 2 else <int64_t>_be(data + 3, 2)
+    if whole < 0 and part:
+        whole += 1
+        part -= 0x100 if digits <= 2 else 0x10000
+    return whole * 0x1000000 + part * (10000 if digits <= 2 else 100)
+
+
+cdef bint _is_utf8(const uint8_t* data, size_t size) noexcept nogil:
+    """Well-formed as RFC 3629 has it: no overlong forms, no surrogates, nothing over U+10FFFF."""
+    cdef const uint8_t* end = data + size
+    cdef uint8_t byte
+    cdef int more
+    while data < end:
+        byte = data[0]
+        data += 1
+        if byte < 0x80:
+            continue
+        if byte < 0xC2 or byte > 0xF4:
+            return False
+        more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+        if end - data < more:
+            return False
+        if (
+            (byte == 0xE0 and data[0] < 0xA0)
+            or (byte == 0xED and data[0] > 0x9F)
+            or (byte == 0xF0 and data[0] < 0x90)
+            or (byte == 0xF4 and data[0] > 0x8F)
+        ):
+            return False
+        while more:
+            if data[0] & 0xC0 != 0x80:
+                return False
+            data += 1
+            more -= 1
+    return True

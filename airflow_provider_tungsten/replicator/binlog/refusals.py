@@ -1,0 +1,33 @@
+"""What comes of encoding rows: text, or the reason why a value is not taken."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from airflow_provider_tungsten.replicator.errors import DataError
+
+
+class Encoded(NamedTuple):
+    """:param next_row_id: one behind the last row's; ``inserts`` and ``deletes`` count rows of ``csv``."""
+
+    csv: bytes
+    next_row_id: int
+    inserts: int
+    deletes: int
+
+
+class SentinelCollision(DataError):
+    """A text equals the one that stands for NULL; the table must be written with another."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        super().__init__(f"a value of column {column} equals the text that stands for NULL")
+
+
+class ValueRefused(DataError):
+    """A value that the settings refuse; the message has neither table nor seqno, which the caller knows."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        self.column = column
+        self.reason = reason
+        super().__init__(f"column {column} holds {reason}")

@@ -1,0 +1,246 @@
+"""Row images to CSV text, counted, or rewritten without some columns. The work itself is compiled (`_rows`).
+
+Formats of the values: MySQL `sql/field.cc` (``Field::pack``) and `libs/mysql/binlog/event/rows_event.h`; canonical
+text: the same for every target, one a type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_provider_tungsten.replicator.binlog import _rows, charsets
+from airflow_provider_tungsten.replicator.binlog._rows import Op
+from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
+from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
+from airflow_provider_tungsten.replicator.binlog.table_map import char_bytes
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
+
+__all__ = [
+    "NULL_CANDIDATES",
+    "SUPPORTED_TYPES",
+    "CsvEncoder",
+    "Encoded",
+    "RowLayout",
+    "SentinelCollision",
+    "ValueRefused",
+    "unsupported_columns",
+]
+
+NULL_CANDIDATES: tuple[str, ...] = ("\\N", *(f"@NULL{number}@" for number in range(1, 32)))
+"""Texts that may stand for NULL, in the order in which they are tried; none is a number, a time, hex or JSON."""
+
+_OPS = {
+    "tinyint": Op.SIGNED,
+    "smallint": Op.SIGNED,
+    "mediumint": Op.SIGNED,
+    "int": Op.SIGNED,
+    "bigint": Op.SIGNED,
+    "decimal": Op.DECIMAL,
+    "float": Op.REAL,
+    "double": Op.REAL,
+    "bit": Op.BIT,
+    "year": Op.YEAR,
+    "date": Op.DATE,
+    "time": Op.TIME,
+    "datetime": Op.DATETIME,
+    "timestamp": Op.TIMESTAMP,
+    "char": Op.TEXT,
+    "varchar": Op.TEXT,
+    "tinytext": Op.TEXT,
+    "text": Op.TEXT,
+    "mediumtext": Op.TEXT,
+    "longtext": Op.TEXT,
+    "binary": Op.HEXADECIMAL,
+    "varbinary": Op.HEXADECIMAL,
+    "tinyblob": Op.HEXADECIMAL,
+    "blob": Op.HEXADECIMAL,
+    "mediumblob": Op.HEXADECIMAL,
+    "longblob": Op.HEXADECIMAL,
+    "enum": Op.ENUM,
+    "set": Op.SET,
+    "json": Op.JSON,
+}
+_TEXT_OPS = {"latin1": Op.LATIN1_TEXT, "ascii": Op.ASCII_TEXT}
+
+SUPPORTED_TYPES = frozenset(_OPS)
+"""Type names (`Column.type`, and `DATA_TYPE` of `information_schema.columns`) that become CSV text."""
+
+# op, bytes (or 0), bytes of the length in front (or 0), detail, precision, labels
+_Field = tuple[Op, int, int, int, int, tuple[bytes, ...]]
+
+
+def unsupported_columns(definition: TableDefinition) -> list[str]:
+    """One text per column that cannot become CSV text, e.g. ``shop.places.spot (geometry)``."""
+    return [
+        f"{definition.name}.{column.name} ({_described(column)})"
+        for column in definition.columns
+        if not _is_supported(column)
+    ]
+
+
+def _is_supported(column: Column) -> bool:
+    return column.type in SUPPORTED_TYPES and (column.charset is None or column.charset in charsets.SUPPORTED)
+
+
+def _described(column: Column) -> str:
+    return f"{column.type} in {column.charset}" if column.charset else column.type
+
+
+class RowLayout(_rows.RowLayout):
+    """Where the fields of a table's row images lie; columns of any type, unsupported ones included.
+
+    ``count(payload, images_per_row)``: rows in it, an update's row being two images (2), others one (1).
+
+    ``drop(payload, images, keep)``: the payload of ``images`` images (of an update: twice its rows) without the columns
+    for which ``keep`` says False.
+
+    :raises CorruptLogError: the images do not fit the payload exactly.
+    """
+
+    def __init__(self, definition: TableDefinition) -> None:
+        super().__init__(definition.name, _names(definition), _fields(definition))
+
+
+class CsvEncoder(_rows.CsvEncoder):
+    """Row images of one table to CSV: RFC 4180, ``\\n`` line ends, quotes where needed, '' empty, NULL a sentinel.
+
+    :param header: columns in front of the table's: opcode (I, D), seqno, row_id, commit_timestamp, service, event_id, gtid.
+    :param null: the text that stands for NULL.
+    :param max_text_bytes: a longer text (JSON included) in UTF-8 is refused; None: none is.
+
+    ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
+    since 1970 UTC. Every CSV row takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
+    I row of the new one.
+
+    :raises UnsupportedError: column types or character sets that have no text yet; names them and how to exclude them.
+    :raises SentinelCollision: (encode) a text equals ``null``.
+    :raises ValueRefused: (encode) a NUL, a zero date, too long a text, or bytes that are no text.
+    :raises CorruptLogError: (encode) the images do not fit the payload exactly, or hold what is no value of their type.
+    """
+
+    def __init__(
+        self,
+        definition: TableDefinition,
+        header: Sequence[str],
+        *,
+        null: str = NULL_CANDIDATES[0],
+        service: str = "",
+        max_text_bytes: int | None = 65535,
+        refuse_nul: bool = True,
+        refuse_zero_dates: bool = True,
+        separator: str = ",",
+        quote: str = '"',
+    ) -> None:
+        if unsupported := unsupported_columns(definition):
+            columns = [text.rpartition(" (")[0] for text in unsupported]
+            raise UnsupportedError(
+                f"not supported yet: {', '.join(unsupported)}; exclude_columns: "
+                f"[{', '.join(map(_quoted, columns))}] leaves them out, exclude: [{_quoted(definition.name)}] the table"
+            )
+        super().__init__(
+            definition.name,
+            _names(definition),
+            _fields(definition),
+            header,
+            null=null,
+            service=service,
+            max_text_bytes=max_text_bytes,
+            refuse_nul=refuse_nul,
+            refuse_zero_dates=refuse_zero_dates,
+            separator=separator,
+            quote=quote,
+        )
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _names(definition: TableDefinition) -> tuple[str, ...]:
+    return tuple(column.name for column in definition.columns)
+
+
+def _fields(definition: TableDefinition) -> list[_Field]:
+    return [_field(definition.name, column) for column in definition.columns]
+
+
+def _field(table: str, column: Column) -> _Field:
+    op = _OPS.get(column.type, Op.UNSUPPORTED)
+    if op is Op.SIGNED and column.unsigned:
+        op = Op.UNSIGNED
+    elif op is Op.TEXT and column.charset in _TEXT_OPS:
+        op = _TEXT_OPS[column.charset]
+    precision = detail = 0
+    if column.code == ColumnType.NEWDECIMAL:
+        precision, detail = column.meta & 0xFF, column.meta >> 8
+    elif column.code in _FRACTIONAL:
+        detail = column.meta
+    elif column.type == "binary":
+        detail = char_bytes(column.meta)
+    size, prefix = _extent(column)
+    if not _is_possible(column, size, prefix):
+        raise CorruptLogError(
+            f"{table}.{column.name}: the definition of this {column.type} column is impossible"
+        )
+    return op, size, prefix, detail, precision, tuple(label.encode() for label in column.members)
+
+
+_FIXED = {
+    ColumnType.TINY: 1,
+    ColumnType.SHORT: 2,
+    ColumnType.INT24: 3,
+    ColumnType.LONG: 4,
+    ColumnType.LONGLONG: 8,
+    ColumnType.FLOAT: 4,
+    ColumnType.DOUBLE: 8,
+    ColumnType.YEAR: 1,
+    ColumnType.DATE: 3,
+    ColumnType.TIME: 3,
+    ColumnType.TIMESTAMP: 4,
+    ColumnType.DATETIME: 8,
+}
+_FRACTIONAL = {ColumnType.TIMESTAMP2: 4, ColumnType.DATETIME2: 5, ColumnType.TIME2: 3}
+_PREFIXED = frozenset({ColumnType.BLOB, ColumnType.JSON, ColumnType.GEOMETRY, ColumnType.VECTOR})
+
+
+def _extent(column: Column) -> tuple[int, int]:
+    """Bytes of a value, or of the length in front of it."""
+    code, meta = column.code, column.meta
+    if code in _FIXED:
+        return _FIXED[ColumnType(code)], 0
+    if code in _FRACTIONAL:
+        return _FRACTIONAL[ColumnType(code)] + (meta + 1) // 2, 0
+    if code in _PREFIXED:
+        return 0, meta
+    if code == ColumnType.NEWDECIMAL:
+        return _decimal_bytes(meta & 0xFF, meta >> 8), 0
+    if code == ColumnType.BIT:
+        return (meta >> 8) + bool(meta & 0xFF), 0
+    if code in (ColumnType.ENUM, ColumnType.SET):
+        return meta >> 8, 0
+    length = char_bytes(meta) if code == ColumnType.STRING else meta
+    return 0, 2 if length > 255 else 1
+
+
+def _decimal_bytes(precision: int, scale: int) -> int:
+    """Groups of nine digits take four bytes, what is left over fewer."""
+    left_over = (0, 1, 1, 2, 2, 3, 3, 4, 4)
+    whole = precision - scale
+    return whole // 9 * 4 + left_over[whole % 9] + scale // 9 * 4 + left_over[scale % 9]
+
+
+def _is_possible(column: Column, size: int, prefix: int) -> bool:
+    code, meta = column.code, column.meta
+    if code == ColumnType.NEWDECIMAL:
+        return 1 <= meta & 0xFF <= 65 and meta >> 8 <= min(30, meta & 0xFF)
+    if code in _FRACTIONAL:
+        return meta <= 6
+    if code in _PREFIXED:
+        return 1 <= prefix <= 4
+    if code == ColumnType.ENUM:
+        return size in (1, 2)
+    if code in (ColumnType.SET, ColumnType.BIT):
+        return 1 <= size <= 8
+    known = code in _FIXED or code in (ColumnType.STRING, ColumnType.VARCHAR, ColumnType.VAR_STRING)
+    return known and not (code in (ColumnType.FLOAT, ColumnType.DOUBLE) and meta != size)
