@@ -36,6 +36,7 @@ _MENDS = {
     errno.EROFS: "mount the file system for writing",
     errno.EXDEV: "keep the whole folder on one file system",
     errno.ENOTDIR: "the path leads through a file: give another folder",
+    errno.EEXIST: "the path leads through a file: give another folder",
 }
 
 

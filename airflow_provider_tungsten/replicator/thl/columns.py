@@ -18,7 +18,7 @@ _TYPES: dict[str, pa.DataType] = {
     "fragno": pa.int32(),
     "last_frag": pa.bool_(),
     "epoch_number": pa.int64(),
-    "source_id": _LABEL,
+    "source_id": pa.string(),
     "event_id": pa.string(),
     "gtid": pa.string(),
     "commit_ts": _TIME,
@@ -35,7 +35,7 @@ _TYPES: dict[str, pa.DataType] = {
     "payload_bytes": pa.int64(),
 }
 SCHEMA = pa.schema([pa.field(name, type_) for name, type_ in _TYPES.items()])
-LABELS = [name for name, type_ in _TYPES.items() if type_ == _LABEL]
+REPETITIVE = ["source_id", *(name for name, type_ in _TYPES.items() if type_ == _LABEL)]
 WITHOUT_PAYLOAD = [name for name in _TYPES if name != "payload"]
 _PLACE = {name: place for place, name in enumerate(_TYPES)}
 

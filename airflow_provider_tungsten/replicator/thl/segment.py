@@ -176,7 +176,7 @@ class SegmentFile:
             columns.SCHEMA,
             compression="zstd",
             compression_level=1,
-            use_dictionary=columns.LABELS,
+            use_dictionary=columns.REPETITIVE,
             write_statistics=["seqno", "watermark"],
             write_page_checksum=True,
         )
