@@ -133,6 +133,23 @@ def test_every_type_arrives_as_it_was(redshift: Redshift, s3: S3, bucket: str, c
         assert (null is None) is (column.nullable and column.name != "order"), column.name
 
 
+@pytest.mark.parametrize("kind", ["varchar", "varbinary", "mediumblob"])
+def test_the_empty_value_is_not_null(shop: Shop, kind: str) -> None:
+    # Long enough that it cannot wait as hexadecimal text.
+    value = Column("value", kind, 252, length=300 if kind != "mediumblob" else 2**24 - 1, charset="ascii")
+    table = TableDefinition("shop", "items", (ID, value, replace(value, name="other")), ("id",))
+    shop.batch(
+        {table: [("I", "1", "", None), ("I", "2", None, ""), ("I", "3", "61", "62"), ("I", "4", None, None)]}
+    )
+    shop.load()
+    lengths = shop.rows("items", "id, OCTET_LENGTH(value), OCTET_LENGTH(other)")
+    full = 2 if kind == "varchar" else 1
+    assert lengths == [(1, 0, None), (2, None, 0), (3, full, full), (4, None, None)]
+    shop.batch({table: [("D", "1", "", None), ("D", "3", "61", "62"), ("I", "3", "61", None)]})
+    shop.load()
+    assert shop.rows("items", "id, OCTET_LENGTH(other)") == [(2, 0), (3, None), (4, None)]
+
+
 def test_rows_are_inserted_updated_and_deleted(shop: Shop) -> None:
     shop.batch(items(("I", "1", "one"), ("I", "2", "two"), ("I", "3", "three")))
     shop.batch(items(("D", "1", "one"), ("I", "1", "ONE"), ("D", "2", "two")))

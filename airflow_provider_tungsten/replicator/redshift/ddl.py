@@ -51,17 +51,17 @@ def literal(text: str) -> str:
 
 
 class Relation(NamedTuple):
-    """A table on the target."""
+    """A table on the target; one without a schema is temporary."""
 
     schema: str
     table: str
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.table}"
+        return f"{self.schema}.{self.table}" if self.schema else self.table
 
     @property
     def sql(self) -> str:
-        return f"{quote(self.schema)}.{quote(self.table)}"
+        return f"{quote(self.schema)}.{quote(self.table)}" if self.schema else quote(self.table)
 
     @property
     def folded(self) -> tuple[str, str]:

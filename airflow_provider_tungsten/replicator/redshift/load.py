@@ -152,8 +152,27 @@ class Target:
         header: Header,
         definition: TableDefinition,
     ) -> None:
+        self._copy_to(stage, manifest, table, header, definition)
+        doubtful = merge.doubtful(definition)
+        doing = f"look for empty values of {stage}"
+        if not doubtful or self._session.query(merge.count_nulls(stage, doubtful), doing=doing) == [(0,)]:
+            return
+        self._session.execute(merge.create_probe(header, definition), doing=doing)
+        self._copy_to(merge.PROBE, manifest, table, header, definition)
+        for column in doubtful:
+            self._session.execute(merge.restore_empty(stage, header, column), doing=doing)
+        self._session.execute(ddl.drop_table(merge.PROBE), doing=doing)
+
+    def _copy_to(
+        self,
+        relation: Relation,
+        manifest: BatchManifest,
+        table: TableBatch,
+        header: Header,
+        definition: TableDefinition,
+    ) -> None:
         statement = merge.copy(
-            stage,
+            relation,
             header,
             definition,
             self._url + table.copy_manifest,
@@ -161,8 +180,9 @@ class Target:
             compression=manifest.compression,
             null=table.null,
             region=self._applier.region,
+            cut=relation == merge.PROBE,
         )
-        doing = f"copy {self._url}{table.copy_manifest} to {stage}"
+        doing = f"copy {self._url}{table.copy_manifest} to {relation}"
         try:
             self._session.execute(statement, doing=doing)
         except TargetError as error:

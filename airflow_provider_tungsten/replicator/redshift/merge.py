@@ -5,10 +5,12 @@ Pure functions to SQL text that Redshift understands; :mod:`.load` runs them in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.redshift.ddl import Header, Relation, literal, quote
-from airflow_provider_tungsten.replicator.redshift.types import redshift_type
+from airflow_provider_tungsten.replicator.redshift.types import RedshiftType, redshift_type
 
 COPIED_ROWS = "SELECT pg_last_copy_count()"
 
@@ -27,8 +29,12 @@ def copy(
     compression: str,
     null: str,
     region: str | None,
+    cut: bool = False,
 ) -> str:
-    """COPY of one table's files, named by the COPY manifest at ``manifest_url``."""
+    """COPY of one table's files, named by the COPY manifest at ``manifest_url``.
+
+    :param cut: cut texts to what their column holds.
+    """
     columns = ", ".join(quote(name) for name in (*header.names, *(c.name for c in definition.columns)))
     role = "default" if iam_role == "default" else literal(iam_role)
     return (
@@ -36,12 +42,52 @@ def copy(
         f"FORMAT CSV{_COMPRESSION[compression]} MANIFEST NULL AS {literal(null)} "
         f"DATEFORMAT 'auto' TIMEFORMAT 'auto' COMPUPDATE OFF STATUPDATE OFF"
         + (f" REGION {literal(region)}" if region else "")
+        + (" TRUNCATECOLUMNS" if cut else "")
     )
 
 
 def empty(relation: Relation) -> str:
     """DELETE, since TRUNCATE commits."""
     return f"DELETE FROM {relation.sql}"
+
+
+# COPY makes NULL of the empty value of a VARBYTE column. Where such a column may be NULL too, and its values are too long to
+# wait as text, the same files are copied a second time with their values cut to a few characters: that tells which it was.
+
+PROBE = Relation("", "tungsten_probe")
+_PROBE_TYPE = RedshiftType("VARCHAR", 16)  # no sentinel is longer
+
+
+def doubtful(definition: TableDefinition) -> list[Column]:
+    """Columns whose NULL in the staging table may be an empty value."""
+    return [
+        column
+        for column in definition.columns
+        if column.nullable and redshift_type(column, definition.name).staged.name == "VARBYTE"
+    ]
+
+
+def count_nulls(stage: Relation, columns: Sequence[Column]) -> str:
+    condition = " OR ".join(f"{quote(column.name)} IS NULL" for column in columns)
+    return f"SELECT COUNT(*) FROM {stage.sql} WHERE {condition}"
+
+
+def create_probe(header: Header, definition: TableDefinition) -> str:
+    columns = [
+        *header.columns,
+        *((column.name, _PROBE_TYPE) for column in definition.columns),
+    ]
+    body = ", ".join(f"{quote(name)} {kind.sql}" for name, kind in columns)
+    return f"CREATE TEMP TABLE {PROBE.sql} ({body})"
+
+
+def restore_empty(stage: Relation, header: Header, column: Column) -> str:
+    """Puts the empty value back where the probe has it."""
+    name, seqno, row_id = quote(column.name), quote(header.name("seqno")), quote(header.name("row_id"))
+    return (
+        f"UPDATE {stage.sql} SET {name} = FROM_HEX('') FROM {PROBE.sql} AS p "
+        f"WHERE {stage.sql}.{seqno} = p.{seqno} AND {stage.sql}.{row_id} = p.{row_id} AND OCTET_LENGTH(p.{name}) = 0"
+    )
 
 
 def delete_staged(live: Relation, stage: Relation, definition: TableDefinition) -> str:
@@ -107,6 +153,5 @@ def _value(column: Column, definition: TableDefinition) -> str:
     if kind.staged != kind:
         return f"FROM_HEX({staged})"
     if kind.name == "VARBYTE" and not column.nullable:
-        # Too long to wait as text: COPY made NULL of the empty value.
         return f"COALESCE({staged}, FROM_HEX(''))"
     return staged

@@ -52,6 +52,25 @@ def test_copy_with_everything_said() -> None:
     assert " FORMAT CSV MANIFEST " in copy(compression="none")
 
 
+def test_the_probe_tells_empty_from_null() -> None:
+    definition = table(ID, PHOTO, COVER, TAG, key=("id",))
+    assert merge.doubtful(definition) == [PHOTO]
+    assert merge.count_nulls(STAGE, [PHOTO, COVER]) == (
+        'SELECT COUNT(*) FROM "tungsten_orders"."stage_xxx_shop_items" WHERE "photo" IS NULL OR "cover" IS NULL'
+    )
+    assert merge.create_probe(HEADER, table(ID, PHOTO, key=("id",))) == (
+        'CREATE TEMP TABLE "tungsten_probe" ("tungsten_opcode" VARCHAR(2), "tungsten_seqno" BIGINT, '
+        '"tungsten_row_id" BIGINT, "id" VARCHAR(16), "photo" VARCHAR(16))'
+    )
+    assert merge.restore_empty(STAGE, HEADER, PHOTO) == (
+        'UPDATE "tungsten_orders"."stage_xxx_shop_items" SET "photo" = FROM_HEX(\'\') FROM "tungsten_probe" AS p '
+        'WHERE "tungsten_orders"."stage_xxx_shop_items"."tungsten_seqno" = p."tungsten_seqno" '
+        'AND "tungsten_orders"."stage_xxx_shop_items"."tungsten_row_id" = p."tungsten_row_id" '
+        'AND OCTET_LENGTH(p."photo") = 0'
+    )
+    assert copy(cut=True).endswith("STATUPDATE OFF TRUNCATECOLUMNS")
+
+
 def test_empty_is_no_truncate() -> None:
     assert merge.empty(LIVE) == 'DELETE FROM "shop"."items"'
 
