@@ -12,17 +12,22 @@ from redshift_gateway.types import column_type
 
 NOTHING = "RESET (fillfactor)"
 """An ALTER TABLE action that checks the table's existence and changes nothing."""
-_IN_TRANSACTION = "ALTER TABLE ALTER COLUMN"
+ALTER_COLUMN = "ALTER TABLE ALTER COLUMN"
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A DDL statement for PostgreSQL; ``query`` is what follows AS in CREATE TABLE AS, not rewritten yet."""
+    """A DDL statement for PostgreSQL.
+
+    ``query`` is what follows AS in CREATE TABLE AS, not rewritten yet; ``alone`` names what must not run in a
+    transaction; ``resized`` is the table, column and length of an ALTER COLUMN … TYPE VARCHAR.
+    """
 
     sql: str
     domains: frozenset[int] = frozenset()
     query: list[Token] = field(default_factory=list)
     alone: str | None = None
+    resized: tuple[str, str, int] | None = None
 
 
 class _Reader:
@@ -301,7 +306,7 @@ def alter_table(words: list[Token]) -> Rewritten:
     if reader.accept("ADD"):
         return _add(reader, start, table)
     if reader.accept("ALTER"):
-        return _alter(reader, start)
+        return _alter(reader, start, table)
     if reader.accept("DROP", "CONSTRAINT"):
         reader.name()
         return Rewritten(f"{start} {NOTHING}")
@@ -332,16 +337,18 @@ def _add(reader: _Reader, start: str, table: str) -> Rewritten:
     return Rewritten(f"{start} ADD COLUMN {column.sql()}", domains)
 
 
-def _alter(reader: _Reader, start: str) -> Rewritten:
+def _alter(reader: _Reader, start: str, table: str) -> Rewritten:
     if reader.peek() in ("DISTKEY", "DISTSTYLE", "SORTKEY", "COMPOUND", "ENCODE"):
         return Rewritten(f"{start} {NOTHING}", alone="ALTER TABLE ALTER " + reader.peek())
     reader.accept("COLUMN")
     name = reader.name()
     if reader.accept("ENCODE"):
-        return Rewritten(f"{start} {NOTHING}", alone=_IN_TRANSACTION)
+        return Rewritten(f"{start} {NOTHING}", alone=ALTER_COLUMN)
     if not reader.accept("TYPE"):
         raise syntax_error(reader.peek(), "Redshift alters a column's TYPE or ENCODE only.")
     shape = column_type(reader.rest, name)
-    if not shape.sql.startswith("varchar") or reader.rest[shape.tokens :]:
-        raise unsupported("cannot alter column: target data type must be varchar")
-    return Rewritten(f"{start} ALTER COLUMN {identifier(name)} TYPE {shape.sql}", alone=_IN_TRANSACTION)
+    if shape.varchar is None or reader.rest[shape.tokens :]:
+        raise unsupported(f'cannot alter column "{name}": target data type must be varchar')
+    return Rewritten(
+        f"{start} ALTER COLUMN {identifier(name)} TYPE {shape.sql}", resized=(table, name, shape.varchar)
+    )

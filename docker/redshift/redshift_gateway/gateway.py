@@ -61,7 +61,7 @@ class Gateway:
         self._listener: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
         self._objects: Objects | None = None
-        self._sessions: dict[threading.Thread, Client] = {}
+        self._sessions: dict[threading.Thread, list[Client | Backend]] = {}
         self._lock = threading.Lock()
         self._domains: set[int] = set()
 
@@ -106,8 +106,9 @@ class Gateway:
         listener.close()
         with self._lock:
             sessions = dict(self._sessions)
-        for client in sessions.values():
-            client.shut_down()
+        for ends in sessions.values():
+            for end in ends:
+                end.shut_down()
         for thread in sessions:
             thread.join(10)
 
@@ -128,7 +129,7 @@ class Gateway:
             client = Client(connection)
             thread = threading.Thread(target=self._serve, args=(client,), name="gateway-client", daemon=True)
             with self._lock:
-                self._sessions[thread] = client
+                self._sessions[thread] = [client]
             thread.start()
 
     def _serve(self, client: Client) -> None:
@@ -164,6 +165,8 @@ class Gateway:
     def _session(self, client: Client, given: dict[str, str]) -> None:
         assert self._objects is not None
         backend = Backend(self.settings.backend_host, self.settings.backend_port)
+        with self._lock:
+            self._sessions[threading.current_thread()].append(backend)
         try:
             self._welcome(client, backend, given)
             # Its protocol 0, which it falls back to here, un-hexes VARBYTE into text; it must end up with the hex.

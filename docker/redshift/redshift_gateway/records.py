@@ -72,6 +72,7 @@ class Converter:
         field = rb"%b|%b" % (quoted, plain)
         loose = rb"[ \t]*+%b[ \t]*+|%b" % (quoted, plain)
         self._record = re.compile(separator.join(rb"(%b)" % field for _ in columns) + rb"\r?\n")
+        # Blanks count as outside a field only where a quote follows or precedes them.
         self._loose_record = re.compile(
             separator.join(
                 rb"(?:[ \t]*+(?=%b))?(%b)(?:(?<=%b)[ \t]*+)?" % (quote, field, quote) for _ in columns

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from redshift_gateway import ddl, strict
 from redshift_gateway.copy_statement import CopyStatement, parse_copy
 from redshift_gateway.errors import syntax_error
-from redshift_gateway.tokens import Kind, Token, identifier, significant, split_statements, tokenize
+from redshift_gateway.tokens import Kind, Token, identifier, significant, split_statements, text, tokenize
+from redshift_gateway.types import ColumnType, column_type
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,19 @@ class Truncate:
     table: str
 
 
-Plan = Forward | Truncate | CopyStatement
+@dataclass(frozen=True)
+class Resize:
+    """ALTER COLUMN … TYPE VARCHAR(length) by ``sql``; what the column is now decides whether Redshift allows it."""
+
+    table: str
+    column: str
+    length: int
+    sql: str
+
+
+Special = Truncate | Resize | CopyStatement
+"""What the gateway runs itself."""
+Plan = Forward | Special
 
 
 def plan(sql: str) -> list[Plan]:
@@ -49,10 +62,12 @@ def _plan(tokens: list[Token]) -> Plan:
         return Forward(f"{changed.sql} {rest}".strip(), changed.domains)
     if first == "ALTER" and words[1].upper == "TABLE":
         changed = ddl.alter_table(words)
+        if changed.resized is not None:
+            return Resize(*changed.resized, changed.sql)
         return Forward(changed.sql, changed.domains, changed.alone)
     if first in ("VACUUM", "ANALYZE", "ANALYSE"):
         return Forward(_maintenance(words), alone="VACUUM" if first == "VACUUM" else None)
-    if first == "SET" and (ignored := _redshift_setting(words)) is not None:
+    if first in ("SET", "SHOW", "RESET") and (ignored := _redshift_setting(words)) is not None:
         return Forward(ignored)
     return Forward(_words(tokens))
 
@@ -65,14 +80,41 @@ def _truncate(words: list[Token]) -> Truncate:
 
 
 def _words(tokens: list[Token]) -> str:
-    """The text with Redshift's words in PostgreSQL's: SYSDATE, NVL, casts to SUPER and VARBYTE, quoted names folded."""
+    """The text with Redshift's words in PostgreSQL's: SYSDATE, NVL, casts to its types, quoted names folded."""
     output: list[str] = []
     before = ""
-    for index, token in enumerate(tokens):
-        output.append(_word(token, before, tokens, index))
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        shape = _cast(tokens[index:]) if before in ("::", "AS") and token.upper in _CAST_TYPES else None
+        if shape is not None:
+            output.append("bytea" if shape.varbyte else shape.sql)
+            index = _behind(tokens, index, shape.tokens)
+        else:
+            output.append(_word(token, before, tokens, index))
+            index += 1
         if token.kind is not Kind.SPACE:
             before = token.upper
     return "".join(output)
+
+
+_CAST_TYPES = {"SUPER", "VARBYTE", "VARBINARY", "VARCHAR", "NVARCHAR"}
+
+
+def _cast(tokens: list[Token]) -> ColumnType | None:
+    """The type a cast names, where PostgreSQL needs another word for it."""
+    words = significant(tokens)
+    if words[0].upper == "VARCHAR" and [t.upper for t in words[1:3]] != ["(", "MAX"]:
+        return None
+    return column_type(words, words[0].text)
+
+
+def _behind(tokens: list[Token], index: int, count: int) -> int:
+    """The index behind ``count`` significant tokens."""
+    while count:
+        count -= tokens[index].kind is not Kind.SPACE
+        index += 1
+    return index
 
 
 def _word(token: Token, before: str, tokens: list[Token], index: int) -> str:
@@ -82,13 +124,10 @@ def _word(token: Token, before: str, tokens: list[Token], index: int) -> str:
         return token.text
     if token.text.startswith("#"):
         return identifier(token.name)
-    word = token.upper
-    if word == "SYSDATE":
+    if token.upper == "SYSDATE":
         return "pg_catalog.sysdate()"
-    if word == "NVL" and _next(tokens, index) == "(":
+    if token.upper == "NVL" and _next(tokens, index) == "(":
         return "COALESCE"
-    if before in ("::", "AS") and word in ("SUPER", "VARBYTE", "VARBINARY"):
-        return "jsonb" if word == "SUPER" else "bytea"
     return token.text
 
 
@@ -122,6 +161,4 @@ def _redshift_setting(words: list[Token]) -> str | None:
     at = 2 if words[1:] and words[1].upper in ("SESSION", "LOCAL") else 1
     if at >= len(words) or words[at].name not in _REDSHIFT_SETTINGS:
         return None
-    local = "LOCAL " if words[1].upper == "LOCAL" else ""
-    rest = " ".join(token.text for token in words[at + 1 :])
-    return f"SET {local}redshift_gateway.{words[at].name} {rest}"
+    return f"{text(words[:at])} redshift_gateway.{words[at].name} {text(words[at + 1 :])}".rstrip()

@@ -10,10 +10,12 @@ from redshift_gateway.backend import Backend, BackendError
 from redshift_gateway.client import Client
 from redshift_gateway.copy_load import Load
 from redshift_gateway.copy_statement import CopyStatement
+from redshift_gateway.ddl import ALTER_COLUMN
 from redshift_gateway.errors import SqlError
 from redshift_gateway.objects import Objects
 from redshift_gateway.replies import Replies, Request, RowShape, redshift_error
-from redshift_gateway.rewrite import Forward, Plan, Truncate, plan
+from redshift_gateway.rewrite import Forward, Plan, Resize, Special, Truncate, plan
+from redshift_gateway.tokens import literal
 
 _ABORT = "DO $$ BEGIN RAISE EXCEPTION 'a statement was refused by the gateway'; END $$"
 _NO_PARAMETERS = wire.message(b"t", b"\0\0")
@@ -69,7 +71,8 @@ class Session:
             self._sync()
         elif kind == b"H":
             # redshift_connector flushes after every message; only one that the client waits on needs an answer now.
-            if not self._client.has_more() and self._settle():
+            if not self._client.has_more():
+                self._settle()
                 self._replies.flush()
         elif not self._skipping:
             handlers = {
@@ -110,14 +113,16 @@ class Session:
 
     # what the gateway runs itself
 
-    def _special(self, one: Truncate | CopyStatement) -> bool:
+    def _special(self, one: Special) -> bool:
         try:
             if isinstance(one, CopyStatement):
                 rows = Load(one, self._backend, self._objects, self._connect).run()
                 text = f"Load into table '{one.table_name}' completed, {rows} record(s) loaded successfully."
                 self._replies.add(wire.notice(text) + wire.command_complete("COPY"))
-            else:
+            elif isinstance(one, Truncate):
                 self._truncate(one)
+            else:
+                self._resize(one)
         except SqlError as error:
             self._fail(error)
             return False
@@ -132,6 +137,25 @@ class Session:
         if self._backend.status == b"T":
             self._backend.query("COMMIT")
         self._replies.add(wire.command_complete("TRUNCATE TABLE"))
+
+    def _resize(self, one: Resize) -> None:
+        """Redshift resizes VARCHAR columns only, and only to another size (Database Developer Guide, ALTER TABLE)."""
+        if self._backend.status == b"T":
+            raise SqlError("25001", f"{ALTER_COLUMN} cannot run inside a transaction block")
+        found = self._backend.query(
+            "SELECT base_type, max_length FROM redshift_gateway.column_types"
+            f" WHERE table_id = {literal(one.table)}::regclass AND column_name = {literal(one.column)}"
+        )
+        if found and found[0][0] != "varchar":
+            raise SqlError(
+                "0A000", f'cannot alter type of column "{one.column}": only VARCHAR can be resized'
+            )
+        if found and found[0][1] == str(one.length):
+            raise SqlError(
+                "0A000", f'cannot alter column "{one.column}": target column size should be different'
+            )
+        self._backend.query(one.sql)
+        self._replies.add(wire.command_complete("ALTER TABLE"))
 
     def _fail(self, error: SqlError) -> None:
         """Tell the client, and put an open transaction into the failed state as a real error would."""
@@ -218,7 +242,7 @@ class Session:
         if not _is_special(prepared):
             self._forward(b"E", body, Request(b"E", prepared.shape, formats))
         elif self._settle():
-            assert isinstance(prepared.plan, Truncate | CopyStatement)
+            assert isinstance(prepared.plan, Special)
             self._skipping = not self._special(prepared.plan)
 
     def _close(self, body: bytes) -> None:

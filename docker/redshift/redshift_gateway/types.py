@@ -32,11 +32,12 @@ def varbyte_domain(length: int) -> str:
 
 @dataclass(frozen=True)
 class ColumnType:
-    """PostgreSQL's type, how many tokens Redshift's took, and the VARBYTE length it needs a domain for."""
+    """PostgreSQL's type, how many tokens Redshift's took, and the length of a VARBYTE or VARCHAR."""
 
     sql: str
     tokens: int
     varbyte: int | None = None
+    varchar: int | None = None
 
 
 def column_type(tokens: list[Token], column: str) -> ColumnType:
@@ -59,7 +60,7 @@ def column_type(tokens: list[Token], column: str) -> ColumnType:
         return ColumnType(varbyte_domain(length), taken + used, length)
     if word in _VARCHAR or varying:
         length, used = _length(tokens[taken:], 256, MAX_VARCHAR, "character varying")
-        return ColumnType(f"varchar({length})", taken + used)
+        return ColumnType(f"varchar({length})", taken + used, varchar=length)
     if word in _CHAR:
         length, used = _length(tokens[taken:], 256 if word == "BPCHAR" else 1, MAX_CHAR, "character")
         return ColumnType(f"char({length})", taken + used)

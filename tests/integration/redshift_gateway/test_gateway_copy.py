@@ -55,6 +55,10 @@ def copy(run: Any, put: Any) -> Callable[..., Any]:
     return load
 
 
+def quote(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
 def message(error: pytest.ExceptionInfo[Any]) -> str:
     return str(error.value.args[0]["M"])
 
@@ -193,14 +197,14 @@ def test_text_survives_whatever_it_holds(run: Any, copy: Any) -> None:
         " x ",
         "NULL",
     ]
-    quoted = "".join('%d,"%s"\n' % (n, text.replace('"', '""')) for n, text in enumerate(texts))
+    quoted = "".join(f"{n},{quote(text)}\n" for n, text in enumerate(texts))
     assert copy("n INT, a VARCHAR(30)", quoted) == [[n, text] for n, text in enumerate(texts)]
     # An empty number sends the chunk down the other path.
     assert copy("n INT, a VARCHAR(30)", quoted + ",x\n") == [
         *([n, t] for n, t in enumerate(texts)),
         [None, "x"],
     ]
-    alone = "".join('"%s"\n' % text.replace('"', '""') for text in texts)
+    alone = "".join(f"{quote(text)}\n" for text in texts)
     assert sorted(row[0] for row in copy("a VARCHAR(30)", alone + "\\.\n")) == sorted([*texts, "\\."])
 
 

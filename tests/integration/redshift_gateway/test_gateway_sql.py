@@ -139,6 +139,10 @@ def test_a_varchar_is_widened_and_still_measured_in_bytes(run: Any, connection: 
         run("ALTER TABLE widened ALTER COLUMN c TYPE VARCHAR(60)")
     assert fields(error)["M"] == "ALTER TABLE ALTER COLUMN cannot run inside a transaction block"
     run("ROLLBACK")
+    with pytest.raises(redshift_connector.Error, match="target column size should be different"):
+        run("ALTER TABLE widened ALTER COLUMN c TYPE VARCHAR(6)")
+    with pytest.raises(redshift_connector.Error, match="only VARCHAR can be resized"):
+        run("ALTER TABLE widened ALTER a TYPE VARCHAR(6)")
 
 
 def test_trailing_blanks_do_not_count_in_varchar_comparison(run: Any) -> None:
@@ -279,6 +283,8 @@ def test_statements_only_redshift_has_pass(run: Any) -> None:
     run("CREATE TABLE p (a INT, b VARCHAR(3))")
     for sql in (
         "SET query_group TO 'loader'",
+        "SHOW query_group",
+        "RESET query_group",
         "SET enable_case_sensitive_identifier TO false",
         "SET statement_timeout TO 60000",
         "ALTER TABLE p ALTER SORTKEY AUTO",

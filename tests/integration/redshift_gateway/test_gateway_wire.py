@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -123,6 +124,30 @@ def test_a_terminated_session_ends_for_its_client(connect: Any, run: Any) -> Non
     with pytest.raises(Exception) as error:
         cursor.execute("SELECT 1")
     assert not isinstance(error.value, AssertionError)
+
+
+def wait_for_lock(connection: Any) -> None:
+    with pytest.raises((redshift_connector.Error, OSError, struct.error)):
+        connection.cursor().execute("LOCK t.k")
+
+
+def test_a_stopped_gateway_leaves_no_lock_behind(
+    gateway: Gateway, postgres: tuple[str, int], connect: Any, run: Any
+) -> None:
+    run("CREATE TABLE k (a INT)")
+    with Gateway(dataclasses.replace(gateway.settings, port=0)) as second:
+        holder, waiter = connect(port=second.port), connect(port=second.port)
+        holder.cursor().execute("LOCK t.k")
+        thread = threading.Thread(
+            target=lambda: pytest.raises(Exception, waiter.cursor().execute, "LOCK t.k")
+        )
+        thread.start()
+        thread.join(0.3)
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    thread.join(5)
+    run("SET statement_timeout TO 5000")
+    assert run("SELECT count(*) FROM k") == [[0]]
 
 
 def test_many_clients_are_served_at_once(connect: Any, run: Any) -> None:
