@@ -190,4 +190,4 @@ def _tls_error(endpoint: MySQLEndpoint, error: ssl.SSLError) -> TungstenError:
             f"MySQL at {endpoint}", [f"its certificate is refused ({error.verify_message}): {mend}"]
         )
     mend = "switch TLS on there, or allow plain text with ssl_mode disabled"
-    return PreflightError(f"MySQL at {endpoint}", [f"TLS failed ({error.reason or error.args[-1]}): {mend}"])
+    return PreflightError(f"MySQL at {endpoint}", [f"TLS failed ({error.args[-1]}): {mend}"])

@@ -69,15 +69,18 @@ def open_dump(replica: Replica, file: str, position: int) -> Iterator[Iterator[l
     connection = connect(replica.endpoint)
     try:
         with explained(replica.endpoint):
-            _introduce(connection, replica)
+            register(connection, replica)
             _request(connection, replica.server_id, file, position)
         yield _batches(connection, replica.endpoint, EventStream(file, position))
     finally:
         connection._force_close()  # type: ignore[attr-defined]
 
 
-def _introduce(connection: Connection, replica: Replica) -> None:
-    """A UUID of its own for every session: the server ends an older dump of a UUID it meets again."""
+def register(connection: Connection, replica: Replica) -> None:
+    """Makes the session a replica's: in SHOW REPLICAS, until it ends.
+
+    Each has a UUID of its own, as the server ends an older dump of a UUID that it meets again.
+    """
     settings = {
         "binlog_checksum": "@@global.binlog_checksum",
         "heartbeat_period": str(_HEARTBEAT_SECONDS * 10**9),

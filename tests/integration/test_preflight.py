@@ -1,0 +1,261 @@
+"""What a server that is not fit for replication gets: every finding at once, with its mend, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    PreflightError,
+    SourceUnavailableError,
+)
+from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect, rows
+from airflow_provider_tungsten.replicator.source.preflight import ServerFacts, preflight
+from airflow_provider_tungsten.replicator.source.stream import Replica, register
+from airflow_provider_tungsten.replicator.storage import open_storage
+from tests.integration.extraction import SERVER_ID, Extraction, endpoint, service
+from tests.stack.mysql import MySQL
+from tests.stack.process import free_port
+
+
+def examine(mysql: MySQL, folder: Path, *, user: MySQLEndpoint | None = None, **source: Any) -> ServerFacts:
+    where = user or endpoint(mysql)
+    with closing(connect(where)) as connection:
+        return preflight(connection, where, service(folder, **source), open_storage(str(folder)))
+
+
+def findings(mysql: MySQL, folder: Path, **source: Any) -> list[str]:
+    with pytest.raises(PreflightError) as caught:
+        examine(mysql, folder, **source)
+    return caught.value.findings
+
+
+@pytest.fixture(scope="module")
+def unfit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
+    """A server on which everything is wrong."""
+    options = {
+        "binlog-do-db": "shop",
+        "binlog-expire-logs-seconds": "3600",
+        "binlog-format": "MIXED",
+        "binlog-row-image": "MINIMAL",
+        "binlog-row-metadata": "MINIMAL",
+        "binlog-row-value-options": "PARTIAL_JSON",
+        "innodb-native-foreign-keys": "ON",
+        "log-replica-updates": "OFF",
+        "skip-replica-start": "ON",
+        "sync-binlog": "0",
+    }
+    with MySQL(tmp_path_factory.mktemp("unfit"), options=options) as server:
+        server.execute(
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1",
+            "CREATE DATABASE shop",
+            "CREATE TABLE shop.parent (id INT PRIMARY KEY)",
+            "CREATE TABLE shop.child (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES parent (id) ON DELETE CASCADE)",
+        )
+        yield server
+
+
+def test_a_fit_server_has_no_findings(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
+    facts = examine(mysql, tmp_path, include=[f"{database}.*"])
+    assert (facts.gtids, facts.warnings, abs(facts.clock_offset) < 1) == (True, (), True)
+    assert facts.file.startswith("mysql-bin.")
+
+
+def test_all_findings_come_at_once_and_nothing_is_written(unfit: MySQL, tmp_path: Path) -> None:
+    with pytest.raises(PreflightError) as caught:
+        Extraction(unfit, tmp_path, server_id=1).run()
+    found = "\n".join(caught.value.findings)
+    for word in (
+        "binlog_format is MIXED",
+        "binlog_row_image is MINIMAL",
+        "binlog_row_metadata is MINIMAL",
+        "binlog_row_value_options is PARTIAL_JSON",
+        "kept for 1 hours",
+        "log_replica_updates",
+        "server_id 1 is the server's own",
+        "binlog-do-db is set (shop)",
+        "does not log: shop.child",
+    ):
+        assert word in found
+    assert len(caught.value.findings) == 9
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_findings_name_their_mend(unfit: MySQL, tmp_path: Path) -> None:
+    found = "\n".join(findings(unfit, tmp_path))
+    assert "SET PERSIST binlog_row_image = 'FULL'" in found
+    assert "SET PERSIST binlog_expire_logs_seconds = 86400" in found
+    assert "source.accept_unlogged_cascades" in found
+
+
+def test_unlogged_cascades_are_accepted_by_name_only(unfit: MySQL, tmp_path: Path) -> None:
+    def refused(**source: Any) -> bool:
+        return any("cascading" in finding for finding in findings(unfit, tmp_path, **source))
+
+    assert refused(accept_unlogged_cascades=["shop.parent"])
+    assert not refused(accept_unlogged_cascades=["shop.child"])
+    assert not refused(exclude=["shop.child"])
+
+
+def test_logged_cascades_are_fine(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute(
+        "CREATE TABLE parent (id INT PRIMARY KEY)",
+        "CREATE TABLE child (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES parent (id) ON DELETE CASCADE)",
+        database=database,
+    )
+    examine(mysql, tmp_path, include=[f"{database}.*"])
+
+
+def test_binlog_off(tmp_path: Path) -> None:
+    with MySQL(tmp_path / "mysql", options={"log-bin": "OFF", "disable-log-bin": "ON"}) as server:
+        assert any("log_bin" in finding for finding in findings(server, tmp_path))
+
+
+def test_sync_binlog_off_is_only_a_warning(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("SET GLOBAL sync_binlog = 0")
+    try:
+        facts = examine(mysql, tmp_path, include=[f"{database}.*"])
+    finally:
+        mysql.execute("SET GLOBAL sync_binlog = 1")
+    assert [warning.split()[0] for warning in facts.warnings] == ["sync_binlog"]
+
+
+@contextmanager
+def registered(mysql: MySQL, host: str) -> Iterator[None]:
+    """A replica with our server_id under that name."""
+    with closing(connect(endpoint(mysql))) as connection:
+        register(connection, Replica(endpoint(mysql), SERVER_ID, host))
+        yield
+
+
+def test_a_server_id_in_use_by_another_replica(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    with registered(mysql, "warehouse-7"):
+        (finding,) = findings(mysql, tmp_path, include=[f"{database}.*"])
+        assert "warehouse-7" in finding
+        assert "source.server_id" in finding
+        examine(mysql, tmp_path, include=[f"{database}.*"], server_id=SERVER_ID + 1)
+
+
+def test_another_task_of_the_same_service_is_no_stranger(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    with registered(mysql, "tungsten-shop"):
+        examine(mysql, tmp_path, include=[f"{database}.*"])
+
+
+def test_a_table_without_a_key_is_refused_until_it_is_excluded(
+    mysql: MySQL, database: str, tmp_path: Path
+) -> None:
+    mysql.execute(
+        "CREATE TABLE keyless (id INT)", "CREATE VIEW v AS SELECT * FROM keyless", database=database
+    )
+    (finding,) = findings(mysql, tmp_path, include=[f"{database}.*"])
+    assert f"{database}.keyless" in finding
+    assert "source.exclude" in finding
+    examine(mysql, tmp_path, include=[f"{database}.*"], exclude=["*.keyless"])
+
+
+def test_a_key_of_which_a_column_is_excluded_is_none(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (a INT, b INT, c INT, PRIMARY KEY (a, b))", database=database)
+    (finding,) = findings(mysql, tmp_path, include=[f"{database}.*"], exclude_columns=["*.t.b"])
+    assert "no primary key" in finding
+    examine(mysql, tmp_path, include=[f"{database}.*"], exclude_columns=["*.t.c"])
+
+
+def test_unsupported_columns_name_type_and_charset(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute(
+        "CREATE TABLE t (id INT PRIMARY KEY, place POINT, name VARCHAR(9) CHARACTER SET cp1251)",
+        database=database,
+    )
+    place, name = findings(mysql, tmp_path, include=[f"{database}.*"])
+    assert place.startswith(f"{database}.t.place: type point is not supported")
+    assert name.startswith(f"{database}.t.name: character set cp1251 is not supported")
+    assert "source.exclude_columns" in place
+    examine(mysql, tmp_path, include=[f"{database}.*"], exclude_columns=["*.t.place", "*.t.name"])
+
+
+def test_missing_privileges_are_named_with_the_grant(mysql: MySQL, tmp_path: Path) -> None:
+    mysql.execute("CREATE USER poor IDENTIFIED BY 'poor-password'")
+    try:
+        found = findings(mysql, tmp_path, user=endpoint(mysql, user="poor", password="poor-password"))
+    finally:
+        mysql.execute("DROP USER poor")
+    text = "\n".join(found)
+    assert "REPLICATION CLIENT privilege" in text
+    assert "REPLICATION SLAVE privilege" in text
+    assert "SELECT is missing" in text
+    assert "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO 'poor'@'%'" in text
+
+
+def test_privileges_of_a_role_count(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute(
+        "CREATE ROLE reader",
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader",
+        f"GRANT SELECT ON {database}.* TO reader",
+        "CREATE USER member IDENTIFIED BY 'p' DEFAULT ROLE reader",
+    )
+    try:
+        user = endpoint(mysql, user="member", password="p")
+        facts = examine(mysql, tmp_path, user=user, include=[f"{database}.*"])
+    finally:
+        mysql.execute("DROP USER member", "DROP ROLE reader")
+    assert len(facts.warnings) == 1
+    assert database in facts.warnings[0]
+
+
+def test_a_store_that_cannot_be_written_is_a_finding(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    class Overwriting:
+        def check_write_once(self) -> str:
+            return "the store overwrites"
+
+    where = endpoint(mysql)
+    with closing(connect(where)) as connection, pytest.raises(PreflightError, match="the store overwrites"):
+        preflight(connection, where, service(tmp_path, include=[f"{database}.*"]), Overwriting())  # type: ignore[arg-type]
+
+
+def test_wrong_password_says_so_without_it(mysql: MySQL) -> None:
+    with pytest.raises(PreflightError, match="access denied for user 'tungsten'") as caught:
+        connect(endpoint(mysql, password="not-this-one"))
+    assert "not-this-one" not in str(caught.value)
+    assert "not-this-one" not in repr(endpoint(mysql, password="not-this-one"))
+
+
+def test_unknown_host_and_closed_port_may_come_back(mysql: MySQL) -> None:
+    for changes in ({"host": "no-such-host.invalid"}, {"port": free_port()}):
+        with pytest.raises(SourceUnavailableError, match="check host, port"):
+            connect(endpoint(mysql, **changes))
+
+
+@pytest.mark.parametrize(
+    ("mode", "encrypted"), [("disabled", False), ("preferred", True), ("required", True), ("verify_ca", True)]
+)
+def test_caching_sha2_password_with_and_without_tls(mysql: MySQL, mode: str, encrypted: bool) -> None:
+    name = f"sha_{mode}"
+    mysql.execute(f"CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY 'söme pässword'")
+    try:
+        # A password the server has not cached yet goes there itself: over TLS, or under the server's RSA key.
+        ca = None if mode in ("disabled", "preferred", "required") else str(mysql.ca_file)
+        where = endpoint(mysql, user=name, password="söme pässword", ssl_mode=mode, ssl_ca=ca)
+        with closing(connect(where)) as connection:
+            assert bool(rows(connection, "SHOW STATUS LIKE 'Ssl_cipher'")[0]["Value"]) is encrypted
+    finally:
+        mysql.execute(f"DROP USER {name}")
+
+
+def test_a_certificate_of_another_authority_is_refused(mysql: MySQL, tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match="certificate is refused"):
+        connect(endpoint(mysql, ssl_ca=None, ssl_mode="verify_ca"))
+    with pytest.raises(ConfigurationError, match="cannot load the TLS files"):
+        connect(endpoint(mysql, ssl_ca=str(tmp_path / "none.pem")))
+
+
+def test_required_tls_is_not_given_up(tmp_path: Path) -> None:
+    with MySQL(tmp_path / "mysql") as server:
+        server.execute("SET GLOBAL tls_version = ''", "ALTER INSTANCE RELOAD TLS NO ROLLBACK ON ERROR")
+        with pytest.raises(PreflightError, match="the server offers no TLS"):
+            connect(endpoint(server, ssl_mode="required", ssl_ca=None))
+        connect(endpoint(server, ssl_mode="preferred", ssl_ca=None)).close()
