@@ -1,9 +1,11 @@
 """A DAG of one's own out of the four operators: CSV files go to a local folder first and from there to S3.
 
-The folder must be the same for `csv` and `upload`: workers on one host, or a shared volume.
+TUNGSTEN_STAGING_FOLDER must be the same for `csv` and `upload`: workers on one host, or a shared volume.
 """
 
 from __future__ import annotations
+
+import os
 
 import pendulum
 from airflow.sdk import DAG
@@ -16,12 +18,12 @@ from airflow_provider_tungsten.operators.redshift import S3ToRedshiftMergeOperat
 service = {
     "service": "staged",
     "source": {"connection": "mysql_shop", "server_id": 6502, "start": "earliest", "include": ["shop.*"]},
-    "thl": {"url": "/var/tmp/tungsten/thl"},
+    "thl": {"url": "s3://shop-replication/thl"},
     "appliers": {
         "redshift": {
             "connection": "redshift_default",
             "files": {"url": "s3://shop-replication/batches"},
-            "staging_folder": "/var/tmp/tungsten/staging",
+            "staging_folder": os.environ.get("TUNGSTEN_STAGING_FOLDER", "/var/tmp/tungsten"),
             "target_schema": "staged_{schema}",
         }
     },

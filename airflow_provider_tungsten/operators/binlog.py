@@ -26,8 +26,9 @@ class BinlogToThlOperator(BaseOperator):
     Goes on where the THL ends; the very first time where the service's ``start`` says. Ends earlier at the service's
     limits; the next run takes the rest.
 
-    Returns ``first`` and ``last`` seqno, ``transactions``, ``rows``, ``bytes``, ``segments``, ``event_id``,
-    ``seconds`` and why it ended; ``first`` and ``last`` are None when there was nothing new.
+    Returns ``first`` and ``last`` seqno (None when there was nothing new), ``transactions``, ``rows``, ``bytes`` of
+    binlog, ``segments``, ``event_id`` and ``watermark`` reached, ``seconds``, ``transactions_per_second`` and the
+    ``reason`` why it ended.
 
     :param service: a Service, a mapping of its fields, or the path of a service file (templated).
     """
@@ -46,8 +47,15 @@ class BinlogToThlOperator(BaseOperator):
             service = read_service(self.service)
             endpoint = BinlogSourceHook(service.source.connection).endpoint
             result = extract(
-                service, endpoint, open_store(service.thl), token=writer_token(context), progress=progress
+                service,
+                endpoint,
+                open_store(service.thl),
+                token=writer_token(context),
+                progress=lambda so_far: progress(**asdict(so_far)),
             )
+        for warning in result.warnings:
+            self.log.warning(warning)
         figures = asdict(result) | progress.rate(result.transactions)
+        del figures["warnings"]
         self.log.info("extracted", service=service.service, **figures)
         return figures

@@ -145,21 +145,22 @@ class Progress:
         self._started = self._logged = time.monotonic()
         self.done = 0
 
+    def __call__(self, **figures: Any) -> None:
+        """What is done so far, the unit's figure among it."""
+        if time.monotonic() - self._logged >= PROGRESS_SECONDS:
+            self._logged = time.monotonic()
+            self._log.info(self._event, **figures | self.rate(figures[self._unit]))
+
     def add(self, count: int, **figures: Any) -> None:
         """So many more are done."""
         self.done += count
-        self._show(self.done, figures)
+        self(**{self._unit: self.done}, **figures)
 
     def within(self, count: int, *_: Any) -> None:
         """So many are done of a piece that is still to be added as a whole."""
-        self._show(self.done + count, {})
+        self(**{self._unit: self.done + count})
 
     def rate(self, count: int) -> dict[str, float]:
         """Seconds since the beginning, and ``count`` per second."""
         seconds = max(time.monotonic() - self._started, 1e-6)
         return {"seconds": round(seconds, 2), f"{self._unit}_per_second": round(count / seconds, 1)}
-
-    def _show(self, count: int, figures: Mapping[str, Any]) -> None:
-        if time.monotonic() - self._logged >= PROGRESS_SECONDS:
-            self._logged = time.monotonic()
-            self._log.info(self._event, **{self._unit: count}, **figures, **self.rate(count))

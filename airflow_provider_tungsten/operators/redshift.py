@@ -18,7 +18,7 @@ from airflow_provider_tungsten.operators.common import (
     read_service,
     seqno,
 )
-from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint, write_hint
+from airflow_provider_tungsten.replicator.batch.hint import read_hint
 from airflow_provider_tungsten.replicator.redshift.load import load
 
 
@@ -72,11 +72,8 @@ class S3ToRedshiftMergeOperator(BaseOperator):
                 branch.service,
                 branch.name,
                 through=through,
-                progress=lambda batch: progress.add(batch.rows, seqno=batch.plan.last),
+                progress=progress,
             )
-            reached = result.position
-            hint = Hint(reached.seqno, reached.epoch_number, reached.event_id, reached.thl_uuid)
-            write_hint(branch.folder, hint)
         figures = asdict(result) | progress.rate(result.rows)
         self.log.info("loaded", service=branch.service.service, applier=branch.name, **figures)
         return figures
