@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,6 @@ def postgres() -> Iterator[tuple[str, int]]:
 
 def wait_for_socket(path: Path, server: subprocess.Popen[bytes]) -> None:
     """Until PostgreSQL listens, at most 30 seconds."""
-    import time
-
     for _ in range(300):
         if server.poll() is not None:
             break
