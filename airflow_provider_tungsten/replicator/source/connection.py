@@ -71,13 +71,15 @@ class MySQLEndpoint:
 
 
 class Connection(pymysql.connections.Connection):
-    """PyMySQL's connection, which falls back to plain text on a server without TLS, with that made a choice."""
+    """PyMySQL's connection; on a server without TLS it goes on in plain text only where that is allowed."""
 
     tls_required = False
 
     def _request_authentication(self) -> None:
-        if self.tls_required and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
-            raise ssl.SSLError("the server offers no TLS")
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
+            if self.tls_required:
+                raise ssl.SSLError("the server offers no TLS")
+            self.client_flag &= ~CLIENT.SSL  # PyMySQL leaves it, and the server takes that for a bad handshake
         super()._request_authentication()  # type: ignore[misc]
 
 
