@@ -27,9 +27,11 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.redshift.load import LoadResult, load
 from airflow_provider_tungsten.replicator.storage import open_storage
+from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.integration.batches import Feed, Row
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
+from tests.unit.replicator.batch.logs import Logbook, gap, position
 
 _numbers = itertools.count(1)
 ID = Column("id", "int", 3, nullable=False)
@@ -46,13 +48,20 @@ class Shop(Feed):
         self.schema = f"t{number}_shop"
         self.staging = f"tungsten_{number}"
         self.redshift = redshift
-        url = f"s3://{bucket}/files"
         names = {"target_schema": f"t{number}_{{schema}}", "staging_schema": self.staging}
-        super().__init__(open_storage(url, s3_client=s3.client()), url, **names, **settings)
+        super().__init__(open_storage(f"s3://{bucket}/all", s3_client=s3.client()), **names, **settings)
 
     def load(self, connect: Callable[[], Any] | None = None, through: int = 10**9) -> LoadResult:
+        log = Log(self.storage.sub("thl"), "shop")
         connect = connect or self.redshift.connect
-        return load(connect, self.log, self, self.store, self.service, "main", through=through)  # type: ignore[arg-type]
+        return load(connect, log, self, self.store, self.service, "redshift", through=through)
+
+    def lose_the_end_of_the_log(self) -> None:
+        """Its newest segment."""
+        thl = self.storage.sub("thl")
+        *_, newest = thl.list("shop/thl-")
+        thl.delete(newest.key)
+        self.log = Log(thl, "shop")
 
     def rows(self, table: str = "items", columns: str = "*") -> list[tuple[Any, ...]]:
         rows = self.redshift.execute(f'SELECT {columns} FROM "{self.schema}"."{table}" ORDER BY 1')
@@ -324,8 +333,8 @@ def test_a_batch_that_is_not_written_stops_the_load_behind_those_that_are(shop: 
 def test_a_gap_in_front_of_a_batch_is_refused(shop: Shop) -> None:
     shop.batch(items(("I", "1", "one")))
     shop.load()
-    shop.redshift.execute(f"UPDATE {shop.staging}.trep_commit_seqno SET seqno = 1")
-    shop.log.record = lambda seqno, record=shop.log.record: record(2)._replace(seqno=seqno)  # type: ignore[method-assign,misc]
+    event = shop.log.record(1).event_id
+    shop.redshift.execute(f"UPDATE {shop.staging}.trep_commit_seqno SET seqno = 1, eventid = '{event}'")
     shop.batch(items(("I", "2", "two")))
     with pytest.raises(GapError, match="2-2 must be applied first"):
         shop.load()
@@ -335,25 +344,27 @@ def test_a_gap_in_front_of_a_batch_is_refused(shop: Shop) -> None:
 def test_another_log_is_diverged(shop: Shop) -> None:
     shop.batch(items(("I", "1", "one")))
     shop.load()
-    shop.log.uuid = "another"
-    with pytest.raises(DivergedError, match="but there is THL another"):
+    shop.storage = shop.storage.sub("rebuilt")
+    again = Logbook(shop.storage)
+    again.add(*[position()] * 5)
+    with pytest.raises(DivergedError, match="but there is THL .* with seqnos up to 5"):
         shop.load()
 
 
 def test_a_log_that_lost_its_end_is_diverged(shop: Shop) -> None:
     shop.batch(items(("I", "1", "one")))
     shop.load()
-    shop.log.last = 1
-    with pytest.raises(DivergedError, match="with seqnos up to 1"):
+    shop.lose_the_end_of_the_log()
+    with pytest.raises(DivergedError, match="with seqnos up to 0"):
         shop.load()
 
 
 def test_another_record_under_the_same_seqno_is_diverged(shop: Shop) -> None:
     shop.batch(items(("I", "1", "one")))
     shop.load()
-    record = shop.log.record
-    shop.log.record = lambda seqno: record(seqno)._replace(event_id="mysql-bin.000009:4;1")  # type: ignore[method-assign]
-    with pytest.raises(DivergedError, match=r"the log has mysql-bin\.000009:4;1"):
+    shop.lose_the_end_of_the_log()
+    shop.add(gap(), position())
+    with pytest.raises(DivergedError, match="the log has .* epoch 1, under that seqno"):
         shop.load()
 
 
