@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
+import re
 import sys
 from pathlib import Path
 
-from airflow_provider_tungsten.replicator.extractor import extract
-
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.service import parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage
@@ -18,7 +17,9 @@ from airflow_provider_tungsten.replicator.thl.log import Log
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The high-water mark of this program's own memory; getrusage would include its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
 def main() -> None:

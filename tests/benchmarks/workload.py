@@ -10,7 +10,7 @@ COLUMNS = """
     id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT, customer INT UNSIGNED NOT NULL, state TINYINT NOT NULL,
     amount DECIMAL(12,2) NOT NULL, rate DOUBLE, name VARCHAR(64) NOT NULL, city VARCHAR(32) CHARACTER SET latin1,
     kind ENUM('a','b','c') NOT NULL, flags BIT(8), born DATE, created DATETIME(6) NOT NULL, seen TIMESTAMP NULL,
-    note VARCHAR(120), code CHAR(8)"""
+    note VARCHAR(200), code CHAR(8)"""
 VALUES = """
     {n} MOD 100000, {n} MOD 5, {n} / 7, {n} / 3, CONCAT('customer number ', {n}), 'Zürich', 1 + {n} MOD 3, {n} MOD 256,
     '2001-02-03', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05', IF({n} MOD 4, REPEAT('x', {n} MOD {note}), NULL), 'CODE-01'"""

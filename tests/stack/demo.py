@@ -79,7 +79,11 @@ class Observer:
         applied = self._position()
         if head is None:
             return Progressed(-1, -1, 0, None, False)
-        behind = [event for event in self._log.scan(applied + 1, head.last) if event.kind not in RECORD_KINDS]
+        behind = []
+        if applied < head.last:
+            behind = [
+                event for event in self._log.scan(applied + 1, head.last) if event.kind not in RECORD_KINDS
+            ]
         with self._source.cursor() as cursor:
             cursor.execute("SHOW BINARY LOG STATUS")
             file, position = cursor.fetchone()[:2]
