@@ -146,6 +146,13 @@ def test_an_acknowledged_gap_begins_a_batch() -> None:
     assert spans(cut(rows(), gap(), rows(), acknowledged=[1])) == [(0, 0, "rows"), (1, 2, "rows")]
 
 
+def test_a_change_of_epoch_is_a_boundary() -> None:
+    settings = make_service().appliers["redshift"]
+    stream = [*events(0, [rows()], 0), *events(1, [rows()], 1), *events(2, [rows()], 1)]
+    found = pieces(transactions(stream, AppliedTables(settings, "shop")), settings.batches, lambda _: False)
+    assert [(piece.first, piece.last, piece.epoch_number) for piece in found] == [(0, 0, 0), (1, 2, 1)]
+
+
 def test_excluded_rows_do_not_count_but_move_the_batch_on() -> None:
     (piece,) = cut(
         rows(ITEMS), rows(ITEMS), [rows(), rows(ITEMS)], exclude=["shop.items"], batches={"max_rows": 2}
