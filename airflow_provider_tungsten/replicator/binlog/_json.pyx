@@ -11,6 +11,8 @@ from libc.string cimport memcpy
 
 from airflow_provider_tungsten.replicator.binlog._text cimport (
     DECIMAL_ROOM,
+    MAX_DIGITS,
+    MAX_SCALE,
     REAL_ROOM,
     Buffer,
     Time,
@@ -286,7 +288,7 @@ cdef JsonStatus _opaque(Buffer* out, uint8_t field, const uint8_t* data, size_t 
 
 cdef JsonStatus _decimal(Buffer* out, const uint8_t* data, size_t size) noexcept nogil:
     cdef char* end
-    if size < 2 or data[0] == 0 or data[0] > 65 or data[1] > 30 or data[1] > data[0]:
+    if size < 2 or data[0] == 0 or data[0] > MAX_DIGITS or data[1] > MAX_SCALE or data[1] > data[0]:
         return JSON_CORRUPT
     if size - 2 < decimal_bytes(data[0], data[1]):
         return JSON_CORRUPT
@@ -332,7 +334,7 @@ cdef JsonStatus _base64(Buffer* out, uint8_t field, const uint8_t* data, size_t 
     cdef size_t at = 0, column = 0
     cdef uint32_t bits
     cdef char* end
-    if not reserve(out, 32 + 4 * groups + 4 * groups // BASE64_LINE):
+    if not reserve(out, 32 + 4 * groups + 2 * (4 * groups // BASE64_LINE)):
         return JSON_NO_MEMORY
     end = put(out.data + out.size, '"base64:type', 12)
     end = put_unsigned(end, field)
@@ -340,8 +342,7 @@ cdef JsonStatus _base64(Buffer* out, uint8_t field, const uint8_t* data, size_t 
     end += 1
     while at < size:
         if column == BASE64_LINE:
-            end[0] = 10
-            end += 1
+            end = put(end, "\\n", 2)
             column = 0
         bits = <uint32_t>data[at] << 16
         if at + 1 < size:

@@ -33,10 +33,14 @@ cdef struct Time:
     bint negative
 
 cdef enum:
-    # Longest texts: a DECIMAL(65,30) with sign, point and leading zero; a DOUBLE of 17 digits after 14 zeros.
-    DECIMAL_ROOM = 80
+    # Longest texts: a decimal with sign, point and leading zero; a DOUBLE of 17 digits after 14 zeros.
+    DECIMAL_ROOM = 96
+    # A column has 65 digits at most; inside JSON the whole part may be filled up to groups of nine.
+    MAX_DIGITS = 81
+    MAX_SCALE = 30
     REAL_ROOM = 40
-    # MySQL switches to exponents outside of these positions of the decimal point (`dtoa.cc`: my_gcvt).
+    # MySQL writes an exponent where the decimal point is outside of these positions, unless digits stand behind it
+    # (`dtoa.cc`: my_gcvt).
     MIN_POINT = -14
     MAX_POINT = 15
 
@@ -216,7 +220,7 @@ cdef inline char* put_real(char* out, double value, bint single) noexcept nogil:
         exponent = exponent * 10 + raw[at] - 48
         at += 1
     point = (-exponent if below else exponent) + 1
-    if point < MIN_POINT or point > MAX_POINT:
+    if point < MIN_POINT or (point > MAX_POINT and count <= point):
         out[0] = digits[0]
         out += 1
         if count > 1:
@@ -267,7 +271,7 @@ cdef inline const uint8_t* decimal_group(
 
 cdef inline char* put_decimal(char* out, const uint8_t* data, int precision, int scale) noexcept nogil:
     """`decimal2bin`'s format: groups of nine digits, the sign in the first bit, negatives inverted. NULL: not one."""
-    cdef char whole[96]
+    cdef char whole[DECIMAL_ROOM]
     cdef char* end = whole
     cdef char* start = whole
     cdef uint8_t flip = 0 if data[0] & 0x80 else 0xFF
