@@ -24,7 +24,8 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
-from airflow_provider_tungsten.replicator.thl.log import Head, Log
+from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.segment import Head
 
 FOLDER = "_batches/"
 _PLAN = re.compile(r"_batches/(\d{19})\.plan\.json")
