@@ -20,13 +20,15 @@ from airflow_provider_tungsten.replicator.service import RedshiftApplier
 MAX_IDENTIFIER_BYTES = 127  # Amazon Redshift Database Developer Guide, "Names and identifiers"
 COMMIT_TABLE = "trep_commit_seqno"
 
+_NOTE = "replicated from "
+
 _HEADER_TYPES = {
     "opcode": RedshiftType("VARCHAR", 2),
     "seqno": RedshiftType("BIGINT"),
     "row_id": RedshiftType("BIGINT"),
     "commit_timestamp": RedshiftType("TIMESTAMP"),
     "service": RedshiftType("VARCHAR", 128),
-    "event_id": RedshiftType("VARCHAR", 128),
+    "event_id": RedshiftType("VARCHAR", 256),
     "gtid": RedshiftType("VARCHAR", 128),
 }
 
@@ -183,13 +185,18 @@ def drop_table(relation: Relation) -> str:
 def note_source(stage: Relation, definition: TableDefinition, live: Relation) -> str:
     """Writes down with a staging table which table it serves, so that a second one for the same target is noticed."""
     note = json.dumps([definition.schema, definition.table, live.schema, live.table], ensure_ascii=False)
-    return f"COMMENT ON TABLE {stage.sql} IS {literal(note)}"
+    return f"COMMENT ON TABLE {stage.sql} IS {literal(_NOTE + note)}"
 
 
 def check_sole_source(notes: Sequence[str], definition: TableDefinition, live: Relation) -> None:
-    """:raises TargetError: another source table goes to the same target table."""
+    """
+    :param notes: comments on the tables of the staging schema.
+    :raises TargetError: another source table goes to the same target table.
+    """
     for note in notes:
-        schema, table, live_schema, live_table = json.loads(note)
+        if not note.startswith(_NOTE):
+            continue
+        schema, table, live_schema, live_table = json.loads(note.removeprefix(_NOTE))
         if Relation(live_schema, live_table).folded == live.folded and Relation(schema, table) != Relation(
             definition.schema, definition.table
         ):

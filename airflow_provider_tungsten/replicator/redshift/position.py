@@ -89,7 +89,7 @@ def create(table: Relation) -> str:
     """Tungsten's columns (``SqlCommitSeqno.java``), then the applier and the log. One row an applier."""
     return (
         f"CREATE TABLE IF NOT EXISTS {table.sql} (task_id INTEGER, seqno BIGINT, fragno SMALLINT, last_frag BOOLEAN, "
-        f"source_id VARCHAR(128), epoch_number BIGINT, eventid VARCHAR(128), applied_latency INTEGER, "
+        f"source_id VARCHAR(256), epoch_number BIGINT, eventid VARCHAR(256), applied_latency INTEGER, "
         f"update_timestamp TIMESTAMP, shard_id VARCHAR(128), extract_timestamp TIMESTAMP, applier VARCHAR(64), "
         f"thl_uuid VARCHAR(64)) DISTSTYLE ALL"
     )

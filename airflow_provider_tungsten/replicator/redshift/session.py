@@ -126,8 +126,11 @@ class Session:
             ) from error
 
     def _holders(self, table: Relation) -> str:
-        with self.transaction():
-            rows = self.query(_HOLDERS, table, doing="look up who holds the lock")
+        try:
+            with self.transaction():
+                rows = self.query(_HOLDERS, table, doing="look up who holds the lock")
+        except TungstenError as error:
+            return f"a session that could not be looked up ({error})"
         return ", ".join(f"session {pid} of {owner}, since {start} UTC" for pid, owner, start in rows) or (
             "a session that this user may not see"
         )

@@ -51,7 +51,7 @@ def test_the_other_statements() -> None:
     assert ddl.create_schema("shop") == 'CREATE SCHEMA IF NOT EXISTS "shop"'
     assert ddl.drop_table(Relation("a", "b")) == 'DROP TABLE "a"."b"'
     assert ddl.note_source(Relation("a", "b"), ITEMS, Relation("Mart", "it's")) == (
-        'COMMENT ON TABLE "a"."b" IS \'["shop", "order items", "Mart", "it\'\'s"]\''
+        'COMMENT ON TABLE "a"."b" IS \'replicated from ["shop", "order items", "Mart", "it\'\'s"]\''
     )
 
 
@@ -97,11 +97,11 @@ def test_columns_that_redshift_takes_for_one_are_refused() -> None:
 
 
 def test_two_sources_of_one_target_are_refused() -> None:
-    notes = ['["shop", "Order Items", "SHOP", "Order Items"]']
+    notes = ["a person's own remark", 'replicated from ["shop", "Order Items", "SHOP", "Order Items"]']
     with pytest.raises(TargetError, match=r"shop\.order items and shop\.Order Items would both go to"):
         ddl.check_sole_source(notes, ITEMS, LIVE)
-    ddl.check_sole_source(['["shop", "order items", "shop", "order items"]'], ITEMS, LIVE)
-    ddl.check_sole_source(['["shop", "Order Items", "other", "Order Items"]'], ITEMS, LIVE)
+    ddl.check_sole_source(['replicated from ["shop", "order items", "shop", "order items"]'], ITEMS, LIVE)
+    ddl.check_sole_source(['replicated from ["shop", "Order Items", "other", "Order Items"]'], ITEMS, LIVE)
 
 
 def found(**changes: FoundColumn | None) -> list[FoundColumn]:

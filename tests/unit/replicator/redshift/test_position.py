@@ -86,7 +86,7 @@ def test_statements() -> None:
     assert position.lock(TABLE) == 'LOCK "tungsten_orders"."trep_commit_seqno"'
     assert position.create(TABLE) == (
         'CREATE TABLE IF NOT EXISTS "tungsten_orders"."trep_commit_seqno" (task_id INTEGER, seqno BIGINT, '
-        "fragno SMALLINT, last_frag BOOLEAN, source_id VARCHAR(128), epoch_number BIGINT, eventid VARCHAR(128), "
+        "fragno SMALLINT, last_frag BOOLEAN, source_id VARCHAR(256), epoch_number BIGINT, eventid VARCHAR(256), "
         "applied_latency INTEGER, update_timestamp TIMESTAMP, shard_id VARCHAR(128), extract_timestamp TIMESTAMP, "
         "applier VARCHAR(64), thl_uuid VARCHAR(64)) DISTSTYLE ALL"
     )
