@@ -314,12 +314,14 @@ class Assembler:
             )
         text = str(gtid)
         seconds = event.timestamp * 1_000_000
-        self._last_start, self._last_gtid, self._last_ts = self._start, text, gtid.commit_ts or seconds
-        self._position = event.end
-        if self._skip:
-            if self._expected is not None:
-                self._compare(self._expected, event)
+        commit_ts = gtid.commit_ts or seconds
+        if self._expected is not None:
+            self._compare(self._expected, (event.file, event.end, text, commit_ts))
         else:
+            self.bytes += event.end - self._start
+        self._last_start, self._last_gtid, self._last_ts = self._start, text, commit_ts
+        self._position = event.end
+        if not self._skip:
             watermark = gtid.immediate_commit_ts or seconds
             if watermark > self._watermark:
                 self._watermark = watermark
@@ -328,7 +330,6 @@ class Assembler:
                 self._keep(event)
         if gtid.gno:
             self._executed.add(gtid.source_id, gtid.gno, gtid.tag)
-        self.bytes += event.end - self._start
         self._gtid = None
         self._begun = self._skip = False
         self._open_tables.clear()
@@ -367,9 +368,8 @@ class Assembler:
         elif self._asked_to_end:
             self.ended = self._asked_to_end
 
-    def _compare(self, expected: Resume, event: Event) -> None:
+    def _compare(self, expected: Resume, found: tuple[str, int, str, int]) -> None:
         """The first transaction must be the one that was read last before."""
-        found = (event.file, event.end, self._last_gtid, self._last_ts)
         if found != (expected.file, expected.position, expected.transaction_gtid, expected.transaction_ts):
             raise DivergedError(self._another(expected))
         self._expected = None
@@ -423,9 +423,11 @@ class Assembler:
         if verb == "START":
             self._thread = query.thread_id
             self._begun = True
+        elif verb == "END":
+            return
         elif verb == "ROLLBACK" or self._skip:
             self._commit(event)
-        elif verb != "END":
+        else:
             raise UnsupportedError(
                 f"{event.place}: {query.sql.split(None, 2)[0]} {verb} of a transaction whose rows were not read; "
                 "XA transactions in two phases are not supported yet"

@@ -1,0 +1,377 @@
+"""Extraction that ends anywhere and goes on, on a source that rotates, restarts, is reset, restored or replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_tungsten.replicator.errors import (
+    DivergedError,
+    LogPurgedError,
+    SourceUnavailableError,
+    WriteConflictError,
+)
+from airflow_provider_tungsten.replicator.extractor import extract, reposition
+from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from tests.integration.extraction import Extraction, endpoint
+from tests.stack.mysql import MySQL
+
+DATABASE = "shop"
+TABLE = f"{DATABASE}.t"
+
+
+def prepare(server: MySQL) -> None:
+    server.execute(
+        f"CREATE DATABASE {DATABASE}", f"CREATE TABLE {TABLE} (id INT AUTO_INCREMENT PRIMARY KEY, v INT)"
+    )
+
+
+@pytest.fixture(scope="module")
+def gtid_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
+    with MySQL(tmp_path_factory.mktemp("gtids")) as server:
+        prepare(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
+    options = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
+    with MySQL(tmp_path_factory.mktemp("plain"), options=options) as server:
+        prepare(server)
+        yield server
+
+
+@pytest.fixture(params=["gtid_server", "plain_server"])
+def server(request: pytest.FixtureRequest) -> MySQL:
+    """A server with GTIDs and one without."""
+    found: MySQL = request.getfixturevalue(request.param)
+    return found
+
+
+def following(server: MySQL, folder: Path, **source: Any) -> Extraction:
+    """A service that has begun its log at the server's present end."""
+    extraction = Extraction(server, folder / "thl", **source)
+    extraction.run()
+    return extraction
+
+
+def insert(server: MySQL, count: int = 1) -> None:
+    server.execute(*[f"INSERT INTO {TABLE} (v) VALUES (1)"] * count)
+
+
+def check_gapless(extraction: Extraction, transactions: int) -> None:
+    """Every transaction is there once and in order."""
+    events = [event for event in extraction.events(1) if event.kind == "insert"]
+    assert len(events) == len({event.event_id for event in events}) == transactions
+    everything = extraction.events()
+    assert [event.seqno for event in everything] == list(range(len(everything)))
+    assert [event.event_id for event in events] == sorted(event.event_id for event in events)
+
+
+def test_tasks_of_any_length_add_up_to_the_log(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server, 12)
+    for transactions in (1, 4, 2, 3, 5):
+        extraction.run(limits={"max_transactions": transactions})
+    check_gapless(extraction, 12)
+
+
+def test_rotation_between_tasks_and_inside_one(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    for _ in range(3):
+        insert(server)
+        server.execute("FLUSH BINARY LOGS")
+    extraction.run()
+    insert(server)
+    extraction.run()
+    server.execute("FLUSH BINARY LOGS")
+    extraction.run()
+    insert(server)
+    extraction.run()
+    check_gapless(extraction, 5)
+    assert extraction.kinds().count("position") == 1
+
+
+def test_a_log_that_was_read_may_be_purged(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server)
+    server.execute("FLUSH BINARY LOGS")
+    extraction.run()
+    server.execute(f"PURGE BINARY LOGS TO '{server.execute('SHOW BINARY LOGS')[-1][0]}'")
+    insert(server)
+    extraction.run()
+    check_gapless(extraction, 2)
+
+
+def test_restart_and_crash_of_the_server(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server)
+    server.restart()
+    insert(server)
+    extraction.run()
+    insert(server)
+    server.kill()
+    server.start()
+    insert(server)
+    extraction.run()
+    check_gapless(extraction, 4)
+
+
+def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
+    server: MySQL, tmp_path: Path
+) -> None:
+    extraction = following(server, tmp_path)
+    insert(server)
+    extraction.run()
+    left = extraction.events()[-1].event_id
+    insert(server)
+    server.execute("FLUSH BINARY LOGS")
+    server.execute(f"PURGE BINARY LOGS TO '{server.execute('SHOW BINARY LOGS')[-1][0]}'")
+    insert(server)
+    with pytest.raises(LogPurgedError, match="tungsten reposition"):
+        extraction.run()
+    assert extraction.kinds() == ["insert t 1"]
+
+    record = reposition(
+        extraction.service(),
+        endpoint(server),
+        extraction.storage,
+        Start(at="earliest"),
+        token=new_token(),
+        reason="purged",
+    )
+    extraction.run()
+    assert extraction.kinds() == ["insert t 1", "gap", "insert t 1"]
+    gap, after = extraction.events(2)
+    assert (gap.seqno, gap.epoch_number, after.epoch_number) == (2, 2, 2)
+    assert gap == record._replace(payload_bytes=0)
+    assert (gap.options or {})["from_event_id"].split(";")[0] == left.split(";")[0]
+    assert (gap.options or {})["reason"] == "purged"
+
+
+# A source that is another than the one that was left
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[MySQL]:
+    with MySQL(tmp_path / "mysql") as server:
+        prepare(server)
+        yield server
+
+
+def reset(server: MySQL) -> None:
+    server.execute("RESET BINARY LOGS AND GTIDS")
+
+
+def diverged(extraction: Extraction, match: str) -> None:
+    before = extraction.kinds()
+    with pytest.raises(DivergedError, match=match) as caught:
+        extraction.run()
+    assert "tungsten reposition" in str(caught.value)
+    assert extraction.kinds() == before
+
+
+def test_a_reset_source_is_diverged_shorter_or_longer_than_before(own_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(own_server, tmp_path)
+    insert(own_server, 5)
+    extraction.run()
+    reset(own_server)
+    diverged(extraction, "has nothing at mysql-bin")
+    insert(own_server, 20)
+    diverged(extraction, "was read there before|no event begins there")
+    reposition(
+        extraction.service(), endpoint(own_server), extraction.storage, Start(at="now"), token=new_token()
+    )
+    insert(own_server)
+    extraction.run()
+    assert extraction.kinds() == ["insert t 1"] * 5 + ["gap", "insert t 1"]
+
+
+def test_a_reset_source_is_diverged_also_where_a_file_had_just_begun(
+    own_server: MySQL, tmp_path: Path
+) -> None:
+    extraction = following(own_server, tmp_path)
+    insert(own_server, 5)
+    own_server.execute("FLUSH BINARY LOGS")
+    extraction.run()
+    reset(own_server)
+    insert(own_server, 3)
+    own_server.execute("FLUSH BINARY LOGS")
+    insert(own_server, 20)
+    diverged(extraction, "does not follow what was read before")
+
+
+def test_a_restored_source_is_diverged(own_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(own_server, tmp_path)
+    own_server.stop()
+    shutil.copytree(own_server.data, tmp_path / "backup")
+    own_server.start()
+    insert(own_server, 5)
+    extraction.run()
+    own_server.stop()
+    shutil.rmtree(own_server.data)
+    shutil.move(tmp_path / "backup", own_server.data)
+    own_server.start()
+    diverged(extraction, "has nothing at mysql-bin|has not executed all GTIDs")
+    insert(own_server, 20)
+    diverged(extraction, "was read there before|no event begins there|does not follow")
+
+
+def test_another_server_is_diverged(gtid_server: MySQL, own_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(gtid_server, tmp_path)
+    extraction.mysql = own_server
+    diverged(extraction, "this log was read from")
+
+
+# Ends that nobody planned
+
+
+@contextmanager
+def cutting_proxy(server: MySQL, limit: int) -> Iterator[int]:
+    """A port that leads to the server. The second connection and later ones are cut after `limit` bytes from there."""
+
+    def pump(source: socket.socket, sink: socket.socket, left: float) -> None:
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+                left -= len(data)
+                if left < 0:
+                    break
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def serve(listener: socket.socket) -> None:
+        for allowed in chain([float("inf")], repeat(limit)):
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection((server.host, server.port))
+            threading.Thread(target=pump, args=(client, upstream, float("inf")), daemon=True).start()
+            threading.Thread(target=pump, args=(upstream, client, allowed), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_lost_connection_keeps_what_was_whole(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server, 300)
+    with cutting_proxy(server, 60_000) as port:
+        through = endpoint(server, port=port, ssl_mode="disabled", ssl_ca=None)
+        with pytest.raises(SourceUnavailableError, match="was lost at mysql-bin"):
+            extract(extraction.service(), through, extraction.storage, token=new_token())
+    got = len(extraction.kinds())
+    assert 0 < got < 300
+    extraction.run()
+    check_gapless(extraction, 300)
+
+
+EXTRACT_FOREVER = """
+import json, sys
+from airflow_provider_tungsten.replicator.extractor import extract
+from airflow_provider_tungsten.replicator.service import parse_service
+from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
+from airflow_provider_tungsten.replicator.storage import new_token, open_storage
+
+arguments = json.load(sys.stdin)
+service = parse_service(arguments["service"])
+while True:
+    extract(service, MySQLEndpoint(**arguments["endpoint"]), open_storage(service.thl.url), token=new_token("child"))
+"""
+
+
+def killed_extraction(extraction: Extraction, seconds: float) -> None:
+    settings = extraction.service(segment_events=20, limits={"max_transactions": 50}).model_dump(mode="json")
+    settings["source"]["start"] = {
+        name: value for name, value in settings["source"]["start"].items() if value is not None
+    }
+    arguments = json.dumps({"service": settings, "endpoint": asdict(endpoint(extraction.mysql))})
+    child = subprocess.Popen(
+        [sys.executable, "-c", EXTRACT_FOREVER], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert child.stdin is not None
+    child.stdin.write(arguments)
+    child.stdin.close()
+    before = len(list(extraction.folder.rglob("*.parquet")))
+    while len(list(extraction.folder.rglob("*.parquet"))) == before and child.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+
+
+def test_kill_9_at_any_point_loses_and_doubles_nothing(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server, 1500)
+    for seconds in (0.0, 0.03, 0.2):
+        killed_extraction(extraction, seconds)
+    extraction.run()
+    check_gapless(extraction, 1500)
+
+
+class Racing:
+    """A store in which another extractor publishes just before our next segment."""
+
+    def __init__(self, inner: Storage, other: Extraction) -> None:
+        self._inner = inner
+        self._other = other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def sub(self, prefix: str) -> Racing:
+        return Racing(self._inner.sub(prefix), self._other)
+
+    def create(self, key: str, source: bytes | Path, *, token: str) -> None:
+        extract(
+            self._other.service(),
+            endpoint(self._other.mysql),
+            self._other.storage,
+            token=new_token("the winner"),
+        )
+        self._inner.create(key, source, token=token)
+
+
+def test_of_two_extractors_on_one_log_one_wins_and_the_other_says_who(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server, 3)
+    racing: Any = Racing(extraction.storage, extraction)
+    with pytest.raises(WriteConflictError, match="the winner"):
+        extract(extraction.service(), endpoint(server), racing, token=new_token("the loser"))
+    check_gapless(extraction, 3)
+    insert(server)
+    extraction.run()
+    check_gapless(extraction, 4)
+
+
+def test_two_first_starts_at_once(server: MySQL, tmp_path: Path) -> None:
+    extraction = Extraction(server, tmp_path / "thl")
+    racing: Any = Racing(extraction.storage, extraction)
+    with pytest.raises(WriteConflictError, match="the winner"):
+        extract(extraction.service(), endpoint(server), racing, token=new_token("the loser"))
+    insert(server)
+    extraction.run()
+    check_gapless(extraction, 1)
