@@ -10,38 +10,35 @@ import pytest
 
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream, payload_events
+from tests.unit.replicator.binlog.wire import packets
 
 FOLDER = Path(os.environ.get("TUNGSTEN_CORPUS", Path(__file__).parents[5] / "shared" / "corpus"))
 MAGIC = b"\xfebin"
-PACKET_LIMIT = 0xFFFFFF
 
 needs_corpus = pytest.mark.skipif(
     not FOLDER.is_dir(), reason=f"no binlog files in {FOLDER}; set TUNGSTEN_CORPUS to their folder"
 )
 
 
-def packets(data: bytes) -> bytes:
-    """The events of a file's bytes as a server would send them; what is cut short at the end is sent as it is."""
-    assert data[:4] == MAGIC
-    parts = []
-    at, sequence = 4, 1
+def events_of(data: bytes) -> Iterator[bytes]:
+    """A file's events; what is cut short at its end comes as it is."""
+    assert data[:4] == MAGIC, "not a binlog file"
+    at = 4
     while at < len(data):
         length = int.from_bytes(data[at + 9 : at + 13], "little") or len(data)
-        event = b"\0" + data[at : at + length]
+        yield data[at : at + length]
         at += length
-        while True:
-            piece, event = event[:PACKET_LIMIT], event[PACKET_LIMIT:]
-            parts.append(len(piece).to_bytes(3, "little") + bytes([sequence & 0xFF]) + piece)
-            sequence += 1
-            if len(piece) < PACKET_LIMIT:
-                break
-    return b"".join(parts)
+
+
+def dump(data: bytes) -> bytes:
+    """What a server would send for the file's bytes."""
+    return packets(b"\0" + event for event in events_of(data))
 
 
 def read(name: str, **options: bool) -> list[Event]:
     """All events of a corpus file."""
     path = FOLDER / name
-    return EventStream(path.name, 4, **options).feed(packets(path.read_bytes()))
+    return EventStream(path.name, 4, **options).feed(dump(path.read_bytes()))
 
 
 def flattened(events: list[Event]) -> Iterator[Event]:
