@@ -76,9 +76,16 @@ class Backend:
             raise BackendLost("PostgreSQL closed the connection")
         self._received += data
 
-    def has_message(self) -> bool:
-        """Whether something has already arrived from PostgreSQL (an early error during COPY)."""
-        return bool(self._received) or bool(select.select([self._socket], [], [], 0)[0])
+    def has_failed(self) -> bool:
+        """Whether an ErrorResponse has already arrived, unread (an early one during COPY)."""
+        if select.select([self._socket], [], [], 0)[0]:
+            self._fill()
+        offset = 0
+        while offset + 5 <= len(self._received):
+            if self._received[offset : offset + 1] == b"E":
+                return True
+            offset += int.from_bytes(self._received[offset + 1 : offset + 5]) + 1
+        return False
 
     def read(self) -> tuple[bytes, bytes]:
         """The next message: type byte and body."""

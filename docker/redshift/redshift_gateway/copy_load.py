@@ -105,7 +105,7 @@ class Load:
                     self._uncounted = converter.uncounted_lines(chunk)
                 self._backend.send(wire.message(b"d", chunk))
                 self._lines += chunk.count(b"\n")
-                if self._backend.has_message():
+                if self._backend.has_failed():
                     return
         if not loaded:
             raise internal_error("No file of the manifest was found", 8001)

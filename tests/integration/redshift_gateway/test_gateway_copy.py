@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redshift_connector
 import zstandard
+from redshift_gateway import records
 from redshift_gateway.copy_statement import parse_copy
 from redshift_gateway.records import Column, Converter
 from redshift_gateway.tokens import significant, tokenize
@@ -398,7 +399,7 @@ def test_random_files_load_as_the_rules_say(run: Any, put: Any, seed: int) -> No
     assert run("SELECT * FROM f ORDER BY n") == expected
 
 
-def test_records_convert_alike_however_the_object_arrives() -> None:
+def test_records_convert_alike_however_the_object_arrives_and_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = parse_copy(significant(tokenize(f"COPY c FROM 's3://b/k' {ROLE} CSV")))
     columns = [Column(1, "a", "int4", None, None), Column(2, "b", "varchar", 99, None)]
     rng = random.Random(5)
@@ -409,6 +410,7 @@ def test_records_convert_alike_however_the_object_arrives() -> None:
     converter = Converter(copy, columns)
     whole = b"".join(converter.convert([body]))
     assert whole != body
-    for size in (997, 4096, 300_000):
+    for size, chunk in ((997, 1), (4096, 5000), (300_000, 777)):
+        monkeypatch.setattr(records, "CHUNK", chunk)
         pieces = [body[at : at + size] for at in range(0, len(body), size)]
         assert b"".join(converter.convert(pieces)) == whole
