@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -36,14 +37,17 @@ def _compressor(compression: str) -> _Compressor:
 
 
 class PartFile:
-    """One part in the making.
+    """One part in the making. A chunk is compressed, hashed and written while the next one is encoded.
 
     :param path: where it may be kept until it is stored; used when it grows beyond a chunk.
+    :param background: runs the compression; each part gives it one chunk at a time.
     """
 
-    def __init__(self, path: Path, compression: str) -> None:
+    def __init__(self, path: Path, compression: str, background: Executor) -> None:
         self._path = path
         self._compression = compression
+        self._background = background
+        self._running: Future[None] | None = None
         self._compressor: _Compressor | None = None
         self._file: BinaryIO | None = None
         self._buffer = bytearray()
@@ -55,13 +59,14 @@ class PartFile:
         self._buffer += csv
         self.csv_bytes += len(csv)
         if len(self._buffer) >= _CHUNK:
-            if self._file is None:
-                self._file = self._path.open("wb")
-            self._file.write(self._compressed())
+            self._wait()
+            self._running = self._background.submit(self._write, self._buffer)
+            self._buffer = bytearray()
 
     def close(self) -> tuple[bytes | Path, str]:
         """Its content, or the file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
-        rest = self._compressed(end=True)
+        self._wait()
+        rest = self._compressed(self._buffer, end=True)
         if self._file is None:
             return rest, self._hash.hexdigest()
         self._file.write(rest)
@@ -69,17 +74,26 @@ class PartFile:
         return self._path, self._hash.hexdigest()
 
     def discard(self) -> None:
+        self._wait()
         if self._file is not None:
             self._file.close()
             self._path.unlink()
 
-    def _compressed(self, end: bool = False) -> bytes:
+    def _wait(self) -> None:
+        if self._running is not None:
+            self._running.result()
+
+    def _write(self, chunk: bytearray) -> None:
+        if self._file is None:
+            self._file = self._path.open("wb")
+        self._file.write(self._compressed(chunk))
+
+    def _compressed(self, chunk: bytearray, end: bool = False) -> bytes:
         if self._compressor is None:
             self._compressor = _compressor(self._compression)
-        data = self._compressor.compress(self._buffer)
+        data = self._compressor.compress(chunk)
         if end:
             data += self._compressor.flush()
-        self._buffer.clear()
         self._hash.update(data)
         self.size += len(data)
         return data

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -73,8 +74,12 @@ def write_batch(
         return found
     _check_log(log, plan)
     applier = service.applier(applier_name)
-    with tempfile.TemporaryDirectory(prefix="tungsten-batch-") as folder, Uploads(store, token) as uploads:
-        batch = _Batch(log, plan, service.service, applier, Path(folder), uploads, progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="tungsten-batch-") as folder,
+        Uploads(store, token) as uploads,
+        ThreadPoolExecutor(1) as background,
+    ):
+        batch = _Batch(log, plan, service.service, applier, Path(folder), uploads, background, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
     header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
     return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
@@ -103,6 +108,7 @@ class _Batch:
         applier: RedshiftApplier,
         folder: Path,
         uploads: Uploads,
+        background: Executor,
         progress: Progress | None,
     ) -> None:
         self._log = log
@@ -111,6 +117,7 @@ class _Batch:
         self._applier = applier
         self._paths = (folder / str(number) for number in count())
         self._uploads = uploads
+        self._background = background
         self._progress = progress
         self._tables = AppliedTables(applier, service)
         self._candidates: dict[TableName, int] = defaultdict(int)
@@ -169,8 +176,11 @@ class _Batch:
         null = NULL_CANDIDATES[candidate]
         encoder = CsvEncoder(table.definition, header, null=null, service=self._service)
         return _TableWriter(
-            table, definition, encoder, null, self._plan, self._applier, self._paths, self._uploads
+            table, definition, encoder, null, self._plan, self._applier, self._new_part, self._uploads
         )
+
+    def _new_part(self) -> PartFile:
+        return PartFile(next(self._paths), self._applier.csv.compression, self._background)
 
     def _check_statement(self, event: ThlEvent) -> None:
         if event.kind not in (Kind.DDL, Kind.TRUNCATE):
@@ -212,7 +222,7 @@ class _TableWriter:
         null: str,
         plan: Plan,
         applier: RedshiftApplier,
-        paths: Iterator[Path],
+        new_part: Callable[[], PartFile],
         uploads: Uploads,
     ) -> None:
         self._table = table
@@ -220,15 +230,14 @@ class _TableWriter:
         self._encoder = encoder
         self._null = null
         self._plan = plan
-        self._paths = paths
+        self._new_part = new_part
         self._uploads = uploads
-        self._compression = applier.csv.compression
+        self._suffix = SUFFIX[applier.csv.compression]
         self._part_bytes = applier.batches.part_bytes
         self._layout = RowLayout(table.logged) if table.keep else None
         self._stem = table_stem(table.logged.schema, table.logged.table, plan.first, plan.last)
         self._row_id = 1
-        self._part_rows = 0
-        self._rows: Counter[str] = Counter()
+        self._inserts = self._deletes = 0
         self._parts: list[Part] = []
         self._part: PartFile | None = None
 
@@ -259,26 +268,23 @@ class _TableWriter:
                 f"seqno {event.seqno}, fragment {event.fragno}: {self._table.logged.name} has {encoded.inserts + encoded.deletes} "
                 f"row images where the log counts {images}"
             )
-        self._take(encoded.csv, encoded.inserts, encoded.deletes)
+        part = self._part
+        if part is None:
+            part = self._part = self._new_part()
+        part.add(encoded.csv)
         self._row_id = encoded.next_row_id
-
-    def _take(self, csv: bytes, inserts: int, deletes: int) -> None:
-        if self._part is None:
-            self._part = PartFile(next(self._paths), self._compression)
-            self._part_rows = 0
-        self._part.add(csv)
-        self._part_rows += inserts + deletes
-        self._rows["I"] += inserts
-        self._rows["D"] += deletes
-        if self._part.csv_bytes >= self._part_bytes:
+        self._inserts += encoded.inserts
+        self._deletes += encoded.deletes
+        if part.csv_bytes >= self._part_bytes:
             self._close_part()
 
     def _close_part(self) -> None:
         if self._part is None:
             return
         source, sha256 = self._part.close()
-        key = f"{self._stem}.{len(self._parts):04d}-{sha256[:16]}{SUFFIX[self._compression]}"
-        self._parts.append(Part(key, self._part_rows, self._part.size, self._part.csv_bytes, sha256))
+        key = f"{self._stem}.{len(self._parts):04d}-{sha256[:16]}{self._suffix}"
+        rows = self._row_id - 1 - sum(part.rows for part in self._parts)
+        self._parts.append(Part(key, rows, self._part.size, self._part.csv_bytes, sha256))
         self._uploads.put(key, source, self._part.size)
         self._part = None
 
@@ -291,7 +297,7 @@ class _TableWriter:
         """The table's share, without its COPY manifest."""
         self._close_part()
         logged = self._table.logged
-        rows = {opcode: count for opcode, count in sorted(self._rows.items()) if count}
+        rows = {opcode: count for opcode, count in (("D", self._deletes), ("I", self._inserts)) if count}
         return TableBatch(
             logged.schema, logged.table, self._table.definition.json, rows, self._null, "", tuple(self._parts)
         )
