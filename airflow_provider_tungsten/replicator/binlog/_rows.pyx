@@ -204,13 +204,12 @@ cdef class RowLayout(_Images):
         if payload.shape[0] == 0:
             return 0
         data, end = &payload[0], &payload[0] + payload.shape[0]
-        if self._bitmap:
-            with nogil:
-                while data < end:
-                    if not self._skip(&data, end):
-                        break
-                    images += 1
-        if data != end or images_per_row == 0 or images % images_per_row:
+        cdef bint whole = self._bitmap > 0
+        with nogil:
+            while whole and data < end:
+                whole = self._skip(&data, end)
+                images += 1
+        if not whole or images_per_row == 0 or images % images_per_row:
             raise self._misfit()
         return images // images_per_row
 
