@@ -1,7 +1,6 @@
 """Binlog events to committed transactions, as THL events. Knows no server and no log: events come in, THL events wait.
 
-Fails closed: what is not understood stops, with its place. Called some 300,000 times a second, so what is the same in
-every transaction of a table is found by the bytes that say it.
+Fails closed: what is not understood stops, with its place.
 """
 
 from __future__ import annotations
@@ -17,28 +16,23 @@ from airflow_provider_tungsten.replicator.binlog.constants import EventType, eve
 from airflow_provider_tungsten.replicator.binlog.events import (
     Gtid,
     Query,
-    Rows,
     is_begin,
     is_commit,
     parse_gtid,
     parse_query,
     parse_rotate,
-    parse_rows,
     parse_xa_prepare,
 )
 from airflow_provider_tungsten.replicator.binlog.framing import Event, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
-from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
-from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
+from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
-from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
+from airflow_provider_tungsten.replicator.spool import Spool
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 
-FRAGMENT_BYTES = 1024 * 1024
 UNKNOWN_SHARD = "#UNKNOWN"
-_CACHED_TABLE_MAPS = 10_000
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 _SAVEPOINT = re.compile(r"(SAVEPOINT|ROLLBACK TO(?: SAVEPOINT)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -64,26 +58,6 @@ class Origin(NamedTuple):
     next_seqno: int
 
 
-class _Table:
-    """A table map of an included table, with what its rows need."""
-
-    __slots__ = ("columns", "frames", "keep", "key", "layout", "name")
-
-    def __init__(self, maps: TableMaps, table_filter: TableFilter, body: bytes) -> None:
-        definition = maps.definition(body)
-        names = [column.name for column in definition.columns]
-        excluded = table_filter.excluded_columns(definition.schema, definition.table, names)
-        self.name = definition.name
-        self.columns = len(names)
-        self.layout = RowLayout(definition)
-        self.keep: list[bool] | None = [name not in excluded for name in names] if excluded else None
-        if excluded:
-            definition = definition.without(excluded)
-        self.key = TableKey(definition.schema, definition.table, definition.json)
-        # Event type → the bytes in front of the row images that were last seen, and what they say.
-        self.frames: dict[int, tuple[bytes, Rows]] = {}
-
-
 class Assembler:
     """Takes events in the order of the log and keeps the THL events of whole transactions until they are drained.
 
@@ -98,7 +72,6 @@ class Assembler:
         self._origin = origin
         self._filter = table_filter
         self._limits = limits
-        self._spool_bytes = spool_bytes
         # Behind the last whole transaction:
         self._server_uuid = resume.server_uuid
         self._file = resume.file
@@ -114,20 +87,8 @@ class Assembler:
         self._start = 0
         self._thread = 0
         self._begun = False
-        self._skip = False
         self._savepoints: dict[str, int] = {}
-        self._spool = Spool(spool_bytes)
-        self._kept_rows = 0
-        # Row images of one table and operation that are not yet a fragment:
-        self._images: list[bytes] = []
-        self._images_bytes = 0
-        self._images_rows = 0
-        self._images_table: _Table | None = None
-        self._images_kind = Kind.INSERT
-        # Table maps:
-        self._maps = TableMaps()
-        self._known_tables: dict[bytes, _Table | None] = {}
-        self._open_tables: dict[bytes, _Table | None] = {}
+        self._collector = collector = Collector(table_filter, spool_bytes)
         # Results:
         self._ready: list[ThlEvent] = []
         self._ready_before: list[Iterable[ThlEvent]] = []
@@ -143,14 +104,14 @@ class Assembler:
             EventType.ANONYMOUS_GTID: self._on_gtid,
             EventType.GTID_TAGGED: self._on_gtid,
             EventType.QUERY: self._on_query,
-            EventType.TABLE_MAP: self._on_table_map,
-            EventType.WRITE_ROWS: self._on_rows,
-            EventType.UPDATE_ROWS: self._on_rows,
-            EventType.DELETE_ROWS: self._on_rows,
-            EventType.WRITE_ROWS_V1: self._on_rows,
-            EventType.UPDATE_ROWS_V1: self._on_rows,
-            EventType.DELETE_ROWS_V1: self._on_rows,
-            EventType.PARTIAL_UPDATE_ROWS: self._on_rows,
+            EventType.TABLE_MAP: collector.on_table_map,
+            EventType.WRITE_ROWS: collector.on_rows,
+            EventType.UPDATE_ROWS: collector.on_rows,
+            EventType.DELETE_ROWS: collector.on_rows,
+            EventType.WRITE_ROWS_V1: collector.on_rows,
+            EventType.UPDATE_ROWS_V1: collector.on_rows,
+            EventType.DELETE_ROWS_V1: collector.on_rows,
+            EventType.PARTIAL_UPDATE_ROWS: collector.on_rows,
             EventType.XID: self._commit,
             EventType.TRANSACTION_PAYLOAD: self._on_payload,
             EventType.XA_PREPARE: self._on_xa_prepare,
@@ -219,7 +180,7 @@ class Assembler:
             )
         gtid = self._gtid = parse_gtid(event.type, event.body)
         self._start = event.start
-        self._skip = self._expected is not None or (
+        self._collector.skip = self._expected is not None or (
             gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
         )
 
@@ -232,78 +193,6 @@ class Assembler:
             self._commit(event)
         else:
             self._on_statement(event, parse_query(body))
-
-    def _on_table_map(self, event: Event) -> None:
-        if self._skip:
-            return
-        body = event.body
-        try:
-            self._open_tables[body[:6]] = self._known_tables[body]
-        except KeyError:
-            if len(self._known_tables) >= _CACHED_TABLE_MAPS:
-                self._known_tables.clear()
-            included = self._filter.includes(*table_name(body))
-            table = _Table(self._maps, self._filter, body) if included else None
-            self._known_tables[body] = self._open_tables[body[:6]] = table
-
-    def _on_rows(self, event: Event) -> None:
-        if self._skip:
-            return
-        body = event.body
-        try:
-            table = self._open_tables[body[:6]]
-        except KeyError:
-            if body[:6] == _DUMMY_TABLE_ID:
-                return
-            raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them") from None
-        if table is None:
-            return
-        frame = table.frames.get(event.type)
-        if frame is None or not body.startswith(frame[0]):
-            frame = self._frame(event, table)
-        rows = frame[1]
-        self._add_images(table, rows.kind, body[rows.payload_offset :])
-
-    def _frame(self, event: Event, table: _Table) -> tuple[bytes, Rows]:
-        rows = parse_rows(event)
-        if rows.columns != table.columns:
-            raise CorruptLogError(
-                f"{event.place}: rows of {table.name} have {rows.columns} columns, its TABLE_MAP {table.columns}"
-            )
-        if not rows.full_image:
-            raise UnsupportedError(
-                f"{event.place}: rows of {table.name} lack columns: a session has binlog_row_image other than FULL. "
-                "SET it to FULL there; exclude the table, or start behind this place with `tungsten reposition`"
-            )
-        frame = table.frames[event.type] = (event.body[: rows.payload_offset], rows)
-        return frame
-
-    def _add_images(self, table: _Table, kind: Kind, images: bytes) -> None:
-        per_row = 2 if kind is Kind.UPDATE else 1
-        count = table.layout.count(images, per_row)
-        if table.keep is not None:
-            images = table.layout.drop(images, count * per_row, table.keep)
-        if self._images and (
-            table is not self._images_table
-            or kind is not self._images_kind
-            or self._images_bytes + len(images) > FRAGMENT_BYTES
-        ):
-            self._end_fragment()
-        self._images.append(images)
-        self._images_bytes += len(images)
-        self._images_rows += count
-        self._images_table = table
-        self._images_kind = kind
-
-    def _end_fragment(self) -> None:
-        images, table = self._images, self._images_table
-        if not images or table is None:
-            return
-        payload = images[0] if len(images) == 1 else b"".join(images)
-        self._spool.add(Fragment(self._images_kind, table.key, self._images_rows, payload))
-        self._kept_rows += self._images_rows
-        self._images = []
-        self._images_bytes = self._images_rows = 0
 
     def _commit(self, event: Event) -> None:
         """The open transaction is whole: its fragments get a seqno, if there are any."""
@@ -321,41 +210,35 @@ class Assembler:
             self.bytes += event.end - self._start
         self._last_start, self._last_gtid, self._last_ts = self._start, text, commit_ts
         self._position = event.end
-        if not self._skip:
+        if not self._collector.skip:
             watermark = gtid.immediate_commit_ts or seconds
             if watermark > self._watermark:
                 self._watermark = watermark
-            self._end_fragment()
-            if self._spool:
-                self._keep(event)
+            fragments = self._collector.fragments
+            if fragments:
+                self._keep(event, fragments)
         if gtid.gno:
             self._executed.add(gtid.source_id, gtid.gno, gtid.tag)
         self._gtid = None
-        self._begun = self._skip = False
-        self._open_tables.clear()
+        self._begun = False
+        self._collector.forget()
+        if self._savepoints:
+            self._savepoints.clear()
         self._check_limits(event)
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: Event, fragments: Spool) -> None:
         """Adds the open transaction to what is ready."""
-        spool = self._spool
-        made = _thl_events(
-            spool,
-            self.next_seqno,
-            self._origin,
-            event_id(event.file, event.end, self._thread),
-            (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts),
-        )
-        if spool.on_disk:
+        place = event_id(event.file, event.end, self._thread)
+        times = (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts)
+        made = _thl_events(fragments, self.next_seqno, self._origin, place, times)
+        if fragments.on_disk:
             self._ready_before += (self._ready, made)
             self._ready = []
-            self._spool = Spool(self._spool_bytes)
         else:
             self._ready += made
-            spool.clear()
         self.next_seqno += 1
         self.transactions += 1
-        self.rows += self._kept_rows
-        self._kept_rows = 0
+        self.rows += self._collector.rows
 
     def _check_limits(self, event: Event) -> None:
         limits = self._limits
@@ -389,30 +272,25 @@ class Assembler:
             raise CorruptLogError(f"{event.place}: a statement outside of any transaction")
         head = query.sql[:9].upper()
         if head == "ROLLBACK":
-            self._drop()
+            self._collector.forget()
             self._commit(event)
         elif match := _SAVEPOINT.match(query.sql):
             self._on_savepoint(event, match[1].upper(), match[2].strip())
         elif head.startswith("XA "):
             self._on_xa(event, query)
         else:
-            if not self._skip:
+            if not self._collector.skip:
                 self._add_statement(event, query)
             if not self._begun:
                 self._thread = query.thread_id
                 self._commit(event)
 
-    def _drop(self) -> None:
-        self._end_fragment()
-        self._spool.clear()
-        self._kept_rows = 0
-
     def _on_savepoint(self, event: Event, verb: str, name: str) -> None:
         """MySQL itself cuts rolled-back rows out, unless something that cannot be rolled back follows the savepoint."""
-        self._end_fragment()
+        kept = len(self._collector.fragments)
         if verb == "SAVEPOINT":
-            self._savepoints[name] = len(self._spool)
-        elif self._savepoints.get(name, 0) != len(self._spool):
+            self._savepoints[name] = kept
+        elif self._savepoints.get(name, 0) != kept:
             raise UnsupportedError(
                 f"{event.place}: a ROLLBACK TO SAVEPOINT behind rows that are in the log, which happens where a "
                 "transaction mixes in non-transactional tables; start behind this place with `tungsten reposition`"
@@ -425,7 +303,7 @@ class Assembler:
             self._begun = True
         elif verb == "END":
             return
-        elif verb == "ROLLBACK" or self._skip:
+        elif verb == "ROLLBACK" or self._collector.skip:
             self._commit(event)
         else:
             raise UnsupportedError(
@@ -435,7 +313,7 @@ class Assembler:
 
     def _on_xa_prepare(self, event: Event) -> None:
         prepared = parse_xa_prepare(event.body)
-        if not (prepared.one_phase or self._skip):
+        if not (prepared.one_phase or self._collector.skip):
             raise UnsupportedError(
                 f"{event.place}: XA PREPARE of {prepared.xid}: XA transactions in two phases are not supported yet; use "
                 "XA COMMIT … ONE PHASE, or start behind the transaction's end with `tungsten reposition`"
@@ -460,11 +338,10 @@ class Assembler:
                 "schema": query.schema,
             }
             kind = Kind.TRUNCATE if statement.effect == "truncate" else Kind.DDL
-            self._end_fragment()
-            self._spool.add(Fragment(kind, TableKey(*tables[0], None), 0, text.encode(), options))
+            self._collector.add_statement(kind, *tables[0], text, options)
 
     def _on_payload(self, event: Event) -> None:
-        if self._skip:
+        if self._collector.skip:
             self._commit(event)
             return
         for inner in payload_events(event):
@@ -480,6 +357,8 @@ class Assembler:
             raise CorruptLogError(
                 f"{event.place}: the file ends inside the transaction that begins at {self._start}"
             )
+        if self._file == self._limits.file:
+            self.ended = "head"
         self._file, self._position = target.file, target.position
         self._last_start, self._last_gtid, self._last_ts = None, "", 0
 
