@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_tungsten.replicator.binlog import charsets
+from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
+
+# TABLE_MAP bodies of a MySQL 9.7.4 with binlog_row_metadata=FULL:
+# CREATE TABLE x2.things (id INT UNSIGNED, b BIT(3), v VECTOR(2), d DECIMAL(10,2), s SET('a','é') CHARACTER SET latin1,
+#   e ENUM('x','y'), c CHAR(255) CHARACTER SET utf8mb4, l VARCHAR(10) CHARACTER SET latin1 NOT NULL, bin BINARY(4),
+#   t TEXT, bl LONGBLOB, ts TIMESTAMP(3) NULL, y YEAR, j JSON, u BIGINT UNSIGNED, PRIMARY KEY (l(4), id))
+THINGS = bytes.fromhex(
+    "7d0000000000010002783200067468696e6773000f0310f2f6fefefe0ffefcfc110df508130300040a02f801f701cefc0a00fe0402040304"
+    "7e7f0101b0030a3ffcff00083ffcff003f0d01020423026964016201760164017301650163016c0362696e017402626c0274730179016a0175"
+    "0b0408fcff00050502016101e9060502017801790904070400000c02fffe"
+)
+# CREATE TABLE x2.simple (id INT, v INT, PRIMARY KEY (v, id))
+SIMPLE = bytes.fromhex("7e00000000000100027832000673696d706c6500020303000001010004050269640176080201000c01c0")
+
+
+def test_a_definition_has_all_that_the_log_tells() -> None:
+    assert TableMaps().definition(THINGS) == TableDefinition(
+        "x2",
+        "things",
+        (
+            Column("id", "int", 3, unsigned=True, nullable=False),
+            Column("b", "bit", 16, 3, length=3),
+            Column("v", "vector", 242, 4),
+            Column("d", "decimal", 246, 0x20A, length=10, scale=2),
+            Column("s", "set", 248, 0x1F8, charset="latin1", members=("a", "é")),
+            Column("e", "enum", 247, 0x1F7, charset="utf8mb4", members=("x", "y")),
+            Column("c", "char", 254, 0xFCCE, charset="utf8mb4", length=255),
+            Column("l", "varchar", 15, 10, charset="latin1", length=10, nullable=False),
+            Column("bin", "binary", 254, 0x4FE, length=4),
+            Column("t", "text", 252, 2, charset="utf8mb4", length=65535),
+            Column("bl", "longblob", 252, 4, length=2**32 - 1),
+            Column("ts", "timestamp", 17, 3, scale=3),
+            Column("y", "year", 13, unsigned=True),
+            Column("j", "json", 245, 4),
+            Column("u", "bigint", 8, unsigned=True),
+        ),
+        ("l", "id"),
+    )
+
+
+def test_a_key_has_its_own_order() -> None:
+    assert TableMaps().definition(SIMPLE).primary_key == ("v", "id")
+
+
+def test_a_definition_is_the_same_after_json() -> None:
+    definition = TableMaps().definition(THINGS)
+    assert TableDefinition.from_json(definition.json) == definition
+
+
+def test_each_body_is_parsed_once_whatever_its_table_id() -> None:
+    maps = TableMaps()
+    first = maps.add(THINGS)
+    second = maps.add(b"\x99" + THINGS[1:])
+    assert first is second
+    assert maps.get(0x7D) is maps.get(0x99) is first
+
+
+def test_a_table_id_is_known_until_the_statement_ends() -> None:
+    maps = TableMaps()
+    maps.add(SIMPLE)
+    maps.clear()
+    with pytest.raises(CorruptLogError, match="table id 126 without a TABLE_MAP"):
+        maps.get(0x7E)
+
+
+def test_a_table_can_be_named_whatever_its_columns() -> None:
+    assert table_name(THINGS) == ("x2", "things")
+    assert table_name(THINGS[:20]) == ("x2", "things")
+
+
+def test_missing_names_are_refused_with_the_setting() -> None:
+    minimal = SIMPLE[: SIMPLE.index(b"\x04\x05\x02id")]
+    with pytest.raises(UnsupportedError, match=r"x2\.simple: .*SET GLOBAL binlog_row_metadata=FULL"):
+        TableMaps().definition(minimal)
+
+
+def test_unknown_types_collations_and_metadata_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"x2\.simple: column 2 has the type code 99"):
+        TableMaps().definition(SIMPLE.replace(b"\x02\x03\x03", b"\x02\x03\x63"))
+    with pytest.raises(UnsupportedError, match="unknown kind 14"):
+        TableMaps().definition(SIMPLE + b"\x0e\x01\x00")
+    with pytest.raises(UnsupportedError, match=r"x2\.things\.l: collation id 2048"):
+        TableMaps().definition(
+            THINGS.replace(b"\x03\x0a\x3f\xfc\xff\x00\x08", b"\x03\x0c\x3f\xfc\xff\x00\xfc\x00\x08")
+        )
+
+
+def test_bodies_that_are_cut_short_are_corrupt_or_refused() -> None:
+    key = THINGS.index(b"\x09\x04\x07\x04\x00\x00")  # before it, only a checksum can tell that it is missing
+    for end in range(8, key):
+        with pytest.raises((CorruptLogError, UnsupportedError)):
+            TableMaps().definition(THINGS[:end])
+
+
+def test_character_sets_of_collations() -> None:
+    names = {8: "latin1", 255: "utf8mb4", 33: "utf8mb3", 63: "binary", 11: "ascii", 28: "gbk", 323: "utf8mb4"}
+    assert {collation: charsets.charset_name(collation) for collation in names} == names
+
+
+def test_latin1_is_windows_1252_without_holes() -> None:
+    assert charsets.decode(b"\x80\x81\x8d\x8f\x90\x9d\xe9", "latin1") == "€\x81\x8d\x8f\x90\x9dé"
