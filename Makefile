@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 COMPILED := $(wildcard airflow_provider_tungsten/replicator/binlog/*.pyx airflow_provider_tungsten/replicator/binlog/*.pxd)
 
-.PHONY: help setup packages mysql demo test bench lint wheel clean
+.PHONY: help setup packages mysql demo test bench cluster lint wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: setup ## Run all tests
 
 bench: setup ## Run the benchmarks; figures go to build/bench.json
 	$(BIN)/python -m tests.benchmarks
+
+cluster: setup ## Replicate the shop into a Redshift cluster of yours and compare; see tests/stack/cluster.py
+	$(BIN)/python -m tests.stack.cluster
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
