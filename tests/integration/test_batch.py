@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -17,10 +18,13 @@ from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
+from tests.integration.extraction import Extraction
+from tests.stack.mysql import MySQL
 from tests.stack.s3 import S3
-from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, rows
+from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, rows
 
 T = TypeVar("T")
 SMALL = {"batches": {"max_transactions": 3}}
@@ -100,6 +104,58 @@ def test_a_batch_written_by_way_of_a_staging_folder_is_the_same(store: Storage, 
         *[lambda: upload_batch(staging, book.store, plan.first, plan.last, token=new_token())] * 2
     )
     assert write_batch(book.log, plan, book.service, "redshift", book.store, token=new_token()) == staged[0]
+
+
+def test_what_mysql_logged_is_cut_at_its_statements_and_written_value_by_value(
+    mysql: MySQL, database: str, tmp_path: Path
+) -> None:
+    source = Extraction(mysql, tmp_path / "thl", include=[f"{database}.*"])
+    source.run()
+    mysql.execute(
+        "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(40))",
+        "INSERT INTO orders VALUES (1, ''), (2, NULL)",
+        "UPDATE orders SET id = 3 WHERE id = 2",
+        "TRUNCATE orders",
+        "CREATE TABLE copies (id INT PRIMARY KEY) AS SELECT 7 AS id",
+        "ALTER TABLE orders ADD more INT",
+        "INSERT INTO orders VALUES (4, '\\\\N', NULL)",
+        "CREATE TABLE loose (id INT)",
+        "INSERT INTO loose VALUES (1)",
+        "INSERT INTO orders VALUES (5, 'x', 1)",
+        "ALTER TABLE loose ADD PRIMARY KEY (id)",
+        database=database,
+    )
+    source.run()
+    book = Logbook(tmp_path / "chain")
+    book.log = source.log
+
+    def written(**applier: Any) -> list[tuple[str, list[str]]]:
+        service = make_service(csv={"compression": "none"}, **applier)
+        chain = Chain(book.store, book.log, service, "redshift")
+        found = []
+        for plan in chain.extend(token="t", limit=99, waiting=False):
+            manifest = write_batch(book.log, plan, service, "redshift", book.store, token="t")
+            tables = [
+                f"{table.table} {table.truncate and 'truncated' or ''}"
+                + "".join(book.store.read(part.key).decode() for part in table.parts)
+                for table in manifest.tables
+            ]
+            found.append((plan.effect, [re.sub(r",\d+,(\d+),[^,]*,", r",\1,", text) for text in tables]))
+        return found
+
+    assert written() == [
+        ("records", []),
+        ("ddl", []),
+        ("rows", ["orders I,1,1,\nI,2,2,\\N\nD,3,2,\\N\nI,4,3,\\N\n"]),
+        ("truncate", ["orders truncated"]),
+        ("rows", ["copies I,1,7\n"]),
+        ("ddl", []),
+        ("rows", ["orders I,1,4,\\N,@NULL1@\n"]),
+        ("ddl", []),
+    ]
+    with pytest.raises(UnsupportedError, match="loose has no primary key"):
+        written()
+    assert written(exclude=["*.loose"]) == [("rows", ["orders I,1,5,x,1\n"])]
 
 
 PEAK = """

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
+from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import (
@@ -37,11 +38,6 @@ _READERS = 8
 def plan_key(first: int) -> str:
     """Object name of the plan that begins at ``first``, below the applier's folder."""
     return f"{FOLDER}{first:019d}.plan.json"
-
-
-def gap_key(seqno: int) -> str:
-    """Object name that says a gap record is acknowledged."""
-    return f"{FOLDER}{seqno:019d}.gap-acknowledged.json"
 
 
 def acknowledge_gap(store: Storage, seqno: int, token: str) -> None:

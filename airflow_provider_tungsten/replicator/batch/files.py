@@ -27,6 +27,11 @@ def manifest_key(first: int, last: int) -> str:
     return f"_batches/{first:019d}-{last:019d}.json"
 
 
+def gap_key(seqno: int) -> str:
+    """Name of the object that acknowledges the gap record ``seqno``."""
+    return f"_batches/{seqno:019d}.gap-acknowledged.json"
+
+
 def table_stem(schema: str, table: str, first: int, last: int) -> str:
     """What the names of all files of one table in one batch begin with."""
     return f"{_encoded(schema)}/{_encoded(table)}/{first:019d}-{last:019d}"
