@@ -31,7 +31,9 @@ class TableFilter:
         self._include = _compiled(include)
         self._exclude = _compiled(exclude)
         self._include_schemas = tuple(pattern.partition(".")[0] for pattern in include)
-        self._exclude_schemas = tuple(pattern.removesuffix(".*") for pattern in exclude if pattern.endswith(".*"))
+        self._exclude_schemas = tuple(
+            pattern.removesuffix(".*") for pattern in exclude if pattern.endswith(".*")
+        )
         self._exclude_columns = _compiled(exclude_columns)
         self.has_column_rules = bool(exclude_columns)
         self.includes = lru_cache(maxsize=65536)(self._includes)
