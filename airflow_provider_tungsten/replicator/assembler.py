@@ -51,7 +51,10 @@ class Limits(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What every THL event of a task has in common."""
+    """What every THL event of a task has in common.
+
+    :param source_id: host and port that were read, as Tungsten has it; the server itself is known by its server_uuid.
+    """
 
     source_id: str
     epoch_number: int

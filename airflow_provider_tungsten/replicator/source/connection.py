@@ -79,7 +79,9 @@ class Connection(pymysql.connections.Connection):
         if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
             if self.tls_required:
                 raise ssl.SSLError("the server offers no TLS")
-            self.client_flag &= ~CLIENT.SSL  # PyMySQL leaves it, and the server takes that for a bad handshake
+            self.client_flag &= (
+                ~CLIENT.SSL
+            )  # PyMySQL leaves it, and the server takes that for a bad handshake
         super()._request_authentication()  # type: ignore[misc]
 
 

@@ -244,12 +244,13 @@ class _Examination:
             )
 
     def _tables_without_key(self) -> Iterator[str]:
+        keys_matter = "" if self._filter.has_column_rules else " AND k.column_name IS NULL"
         found = rows(
             self._connection,
             "SELECT t.table_schema AS s, t.table_name AS t, k.column_name AS c"
             " FROM information_schema.tables t LEFT JOIN information_schema.key_column_usage k"
             " ON k.table_schema = t.table_schema AND k.table_name = t.table_name AND k.constraint_name = 'PRIMARY'"
-            " WHERE t.table_type = 'BASE TABLE'",
+            f" WHERE t.table_type = 'BASE TABLE'{keys_matter}",
         )
         lacking = {
             (row["s"], row["t"])
@@ -270,15 +271,16 @@ class _Examination:
             " c.character_set_name AS charset"
             " FROM information_schema.columns c JOIN information_schema.tables t"
             " ON t.table_schema = c.table_schema AND t.table_name = c.table_name"
-            " WHERE t.table_type = 'BASE TABLE' ORDER BY 1, 2, c.ordinal_position",
+            " WHERE t.table_type = 'BASE TABLE' AND (c.data_type NOT IN %s OR c.character_set_name NOT IN %s)"
+            " ORDER BY 1, 2, c.ordinal_position",
+            [sorted(SUPPORTED_TYPES), sorted(charsets.SUPPORTED)],
         )
         for row in found:
-            schema, table, column, kind, charset = row["s"], row["t"], row["c"], row["type"], row["charset"]
-            known = kind in SUPPORTED_TYPES and (charset is None or charset in charsets.SUPPORTED)
-            if known or not self._filter.includes(schema, table):
+            schema, table, column, kind = row["s"], row["t"], row["c"], row["type"]
+            if not self._filter.includes(schema, table):
                 continue
             if not self._filter.excluded_columns(schema, table, [column]):
-                what = f"type {kind}" if kind not in SUPPORTED_TYPES else f"character set {charset}"
+                what = f"type {kind}" if kind not in SUPPORTED_TYPES else f"character set {row['charset']}"
                 name = f"{schema}.{table}.{column}"
                 yield (
                     f"{name}: {what} is not supported; name it in source.exclude_columns ({name}), "

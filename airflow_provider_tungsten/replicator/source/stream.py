@@ -127,7 +127,7 @@ def _batches(connection: Connection, endpoint: MySQLEndpoint, stream: EventStrea
             yield events
         if stream.error is not None:
             code, _, text = stream.error
-            raise _dump_error(endpoint, stream, start, code, text)
+            raise dump_error(endpoint, stream, start, code, text)
 
 
 def _lost(endpoint: MySQLEndpoint, stream: EventStream, reason: str) -> SourceUnavailableError:
@@ -137,7 +137,7 @@ def _lost(endpoint: MySQLEndpoint, stream: EventStream, reason: str) -> SourceUn
     )
 
 
-def _dump_error(
+def dump_error(
     endpoint: MySQLEndpoint, stream: EventStream, start: int, code: int, text: str
 ) -> TungstenError:
     """What the server says instead of more log. Its own words are the only key to error 1236."""
