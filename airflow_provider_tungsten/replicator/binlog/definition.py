@@ -87,10 +87,10 @@ class TableDefinition:
         return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]))
 
     def without(self, names: set[str]) -> TableDefinition:
-        """The definition that is left when the columns called ``names`` are taken away."""
+        """The definition that is left when the columns called ``names`` are taken away; what is left of a key is none."""
         return TableDefinition(
             self.schema,
             self.table,
             tuple(column for column in self.columns if column.name not in names),
-            tuple(name for name in self.primary_key if name not in names),
+            () if names.intersection(self.primary_key) else self.primary_key,
         )
