@@ -23,14 +23,10 @@ cdef extern from "Python.h":
     void PyTuple_SET_ITEM(PyObject*, Py_ssize_t, PyObject*)
 
 cdef enum:
-    STOP = 3
     ROTATE = 4
     FORMAT_DESCRIPTION = 15
     HEARTBEAT = 27
-    GTID = 33
-    ANONYMOUS_GTID = 34
     HEARTBEAT_V2 = 41
-    GTID_TAGGED = 42
 
 cdef enum:
     IN_USE = 0x01
@@ -108,7 +104,6 @@ cdef class EventStream:
     cdef readonly object error
     cdef uint64_t _position
     cdef bint _verify
-    cdef bint _leaves_out
     cdef int _checksum
     cdef int _sequence
     cdef vector[uint8_t] _pending
@@ -117,13 +112,12 @@ cdef class EventStream:
     cdef object _last_server_id
     cdef object _last_end
 
-    def __init__(self, str file, position, *, bint verify_checksum=True, bint leaves_out=False):
+    def __init__(self, str file, position, *, bint verify_checksum=True):
         self.file = file
         self.ended = False
         self.error = None
         self._position = position
         self._verify = verify_checksum
-        self._leaves_out = leaves_out
         self._checksum = CHECKSUM_UNKNOWN
         self._sequence = -1
         self._last_timestamp = self._last_server_id = self._last_end = 0
@@ -266,12 +260,10 @@ cdef class EventStream:
         if <uint32_t>end != log_pos:
             if log_pos == 0:
                 raise self._corrupt(f"{event_name(kind)} does not say where it ends")
-            if not self._leaves_out or kind not in (GTID, ANONYMOUS_GTID, GTID_TAGGED, ROTATE, STOP):
-                raise self._corrupt(
-                    f"{event_name(kind)} says that it ends at {log_pos} (modulo 4 GiB), but it ends at {end}: "
-                    "events are missing, or this is a relay log"
-                )
-            end += <uint32_t>(log_pos - <uint32_t>end)
+            raise self._corrupt(
+                f"{event_name(kind)} says that it ends at {log_pos} (modulo 4 GiB), but it ends at {end}: "
+                "events are missing, or this is a relay log"
+            )
         self._position = end
         return 0
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import lru_cache
 from typing import NamedTuple
+from uuid import UUID
 
 from airflow_provider_tungsten.replicator.binlog import charsets
 from airflow_provider_tungsten.replicator.binlog.constants import EventType, event_name
@@ -124,6 +126,8 @@ _KINDS = {
 }
 _ROWS_V1 = frozenset({EventType.WRITE_ROWS_V1, EventType.UPDATE_ROWS_V1, EventType.DELETE_ROWS_V1})
 _STMT_END = 0x01
+# Table id (6 bytes), flags, and in version 2 the length of extra data, itself included.
+_ROWS_HEAD = struct.Struct("<IHHH")
 _HEADER_LENGTH = 19
 _POST_HEADERS = {EventType.TABLE_MAP: 8}
 _POST_HEADERS.update(dict.fromkeys(_ROWS_V1, 8))
@@ -172,12 +176,15 @@ def parse_rotate(body: bytes) -> Rotate:
     return Rotate(int.from_bytes(body[:8], "little"), body[8:].decode("utf-8", "backslashreplace"))
 
 
+@lru_cache(maxsize=256)
 def _uuid(raw: bytes) -> str:
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return str(UUID(bytes=raw))
 
 
-_GTID_HEAD = struct.Struct("<x16sq")
+# Flags, source, gno, logical clock (42 bytes in all), then 7 bytes of commit time and one of what follows.
+_GTID = struct.Struct("<x16sq17xQ")
+_GTID_5_6 = struct.Struct("<x16sq")
+_TIME_MASK = (1 << 55) - 1
 
 
 def parse_gtid(event_type: int, body: bytes) -> Gtid:
@@ -187,22 +194,20 @@ def parse_gtid(event_type: int, body: bytes) -> Gtid:
     """
     if event_type == EventType.GTID_TAGGED:
         return _parse_tagged_gtid(body)
-    if len(body) < 25:
-        raise CorruptLogError("a GTID event is cut short")
-    raw, gno = _GTID_HEAD.unpack_from(body)
-    immediate = original = length = 0
-    at = 42
-    # 42 bytes with the logical clock, then 7 bytes of commit time whose top bit tells that the original's follows.
-    if len(body) >= at + 7:
-        immediate = int.from_bytes(body[at : at + 7], "little")
-        original = immediate
-        at += 7
-        if immediate >> 55:
-            immediate &= (1 << 55) - 1
+    if len(body) < _GTID.size:
+        if len(body) < _GTID_5_6.size:
+            raise CorruptLogError("a GTID event is cut short")
+        raw, gno = _GTID_5_6.unpack_from(body)
+        immediate = original = length = 0
+    else:
+        raw, gno, word = _GTID.unpack_from(body)
+        immediate = original = word & _TIME_MASK
+        at = 49
+        # The top bit of the time tells that the original commit's follows.
+        if word >> 55 & 1:
             original = int.from_bytes(body[at : at + 7], "little")
             at += 7
-        if len(body) > at:
-            length = packed_integer(body, at)[0]
+        length = packed_integer(body, at)[0]
     if event_type == EventType.ANONYMOUS_GTID:
         return Gtid("", 0, "", original, immediate, length)
     return Gtid(_uuid(raw), gno, "", original, immediate, length)
@@ -352,25 +357,29 @@ def parse_rows(event: Event) -> Rows:
     if kind is None:
         raise UnsupportedError(_not_rows(event))
     body = event.body
+    if len(body) < 10:
+        raise CorruptLogError(f"{event.place}: a rows event is cut short")
+    low, high, flags, extra = _ROWS_HEAD.unpack_from(body)
     at = 8
     if event.type not in _ROWS_V1:
-        if len(body) < 10:
-            raise CorruptLogError(f"{event.place}: a rows event is cut short")
-        at = 8 + int.from_bytes(body[8:10], "little")
-        if at < 10:
+        if extra < 2:
             raise CorruptLogError(f"{event.place}: a rows event's extra data are cut short")
+        at += extra
     columns, at = packed_integer(body, at)
     width = (columns + 7) >> 3
-    full_bits = (1 << columns) - 1
     payload = at + (2 * width if kind is Kind.UPDATE else width)
     if payload > len(body):
         raise CorruptLogError(f"{event.place}: a rows event is cut short")
-    full = int.from_bytes(body[at : at + width], "little") & full_bits == full_bits and (
-        kind is not Kind.UPDATE
-        or int.from_bytes(body[at + width : payload], "little") & full_bits == full_bits
-    )
-    table_id = int.from_bytes(body[:6], "little")
-    return Rows(table_id, bool(body[6] & _STMT_END), kind, columns, payload, full)
+    full = _all_set(body[at : at + width], columns) and _all_set(body[at + width : payload], columns)
+    return Rows(low | high << 32, bool(flags & _STMT_END), kind, columns, payload, full)
+
+
+def _all_set(bits: bytes, columns: int) -> bool:
+    """Whether a bitmap has all columns, whatever stands behind them in its last byte; none is no bitmap."""
+    if bits == b"\xff" * len(bits):
+        return True
+    wanted = (1 << columns) - 1
+    return int.from_bytes(bits, "little") & wanted == wanted
 
 
 def _not_rows(event: Event) -> str:

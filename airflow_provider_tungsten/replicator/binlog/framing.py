@@ -33,8 +33,6 @@ class EventStream(_framing.EventStream):
     :param file: binlog file the dump was asked for ('' where the server chooses: the artificial ROTATE names it).
     :param position: offset the dump was asked for.
     :param verify_checksum: False: checksums are cut off unread.
-    :param leaves_out: the dump is by GTID set: transactions we have are not sent, so offsets may jump forward (by
-        less than 4 GiB) in front of a GTID, a ROTATE or a STOP.
 
     Attributes: ``file``, ``position`` (of the next event); ``ended``: an EOF packet was seen, a non-blocking dump has
     reached the head; ``error``: errno, SQL state and message of an ERR packet.

@@ -1,4 +1,4 @@
-"""Row images to CSV text, counted, or rewritten without some columns. The work itself is compiled (`_rows`).
+"""Row images to CSV text, counted, or rewritten without some columns. The work itself is compiled (`_images`, `_csv`).
 
 Formats of the values: MySQL `sql/field.cc` (``Field::pack``) and `libs/mysql/binlog/event/rows_event.h`; canonical
 text: the same for every target, one a type.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_tungsten.replicator.binlog import _rows, charsets
-from airflow_provider_tungsten.replicator.binlog._rows import Op
+from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
+from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
@@ -87,7 +87,7 @@ def _described(column: Column) -> str:
     return f"{column.type} in {column.charset}" if column.charset else column.type
 
 
-class RowLayout(_rows.RowLayout):
+class RowLayout(_images.RowLayout):
     """Where the fields of a table's row images lie; columns of any type, unsupported ones included.
 
     ``count(payload, images_per_row)``: rows in it, an update's row being two images (2), others one (1).
@@ -102,7 +102,7 @@ class RowLayout(_rows.RowLayout):
         super().__init__(definition.name, _names(definition), _fields(definition))
 
 
-class CsvEncoder(_rows.CsvEncoder):
+class CsvEncoder(_csv.CsvEncoder):
     """Row images of one table to CSV: RFC 4180, ``\\n`` line ends, quotes where needed, '' empty, NULL a sentinel.
 
     :param header: columns in front of the table's: opcode (I, D), seqno, row_id, commit_timestamp, service, event_id, gtid.

@@ -124,21 +124,6 @@ def test_an_offset_that_does_not_follow_stops() -> None:
         read(payloads)
 
 
-def test_a_dump_by_gtid_set_may_leave_transactions_out_but_not_events() -> None:
-    writer = Writer()
-    payloads = [writer.description()]
-    writer.position += 1000
-    payloads.append(writer.event(EventType.GTID, bytes(42)))
-    events = read(payloads, leaves_out=True)
-    assert events[1].start == events[0].end + 1000
-    with pytest.raises(CorruptLogError):
-        read(payloads)
-    writer.position += 1000
-    payloads.append(writer.event(XID, b"12345678"))
-    with pytest.raises(CorruptLogError, match="events are missing"):
-        read(payloads, leaves_out=True)
-
-
 def test_nothing_is_read_before_a_format_description() -> None:
     with pytest.raises(CorruptLogError, match="stands before any FORMAT_DESCRIPTION"):
         read([Writer().event(XID, b"12345678")])

@@ -1,18 +1,22 @@
 # distutils: language = c++
-"""Row images to CSV text, and walks over row images. See `rows` for the Python face.
-
-A row image is a bitmap of NULLs (lowest bit first) and the fields that are not NULL, one behind the other (MySQL
-`sql/rpl_record.cc`). Every read is checked against the end of the payload.
-"""
+"""Row images to CSV text. See `rows` for the Python face. Every read is checked against the end of the payload."""
 
 from __future__ import annotations
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memchr, memcmp, memcpy, memset
-from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._images cimport (
+    Field,
+    Images,
+    Label,
+    Op,
+    big_endian,
+    find_value,
+    little_endian,
+)
 from airflow_provider_tungsten.replicator.binlog._json cimport (
     JSON_CORRUPT,
     JSON_NO_MEMORY,
@@ -48,29 +52,6 @@ from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, Sentin
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 
 
-cpdef enum Op:
-    """How a field's bytes become text."""
-
-    UNSUPPORTED
-    SIGNED
-    UNSIGNED
-    DECIMAL
-    REAL
-    BIT
-    YEAR
-    DATE
-    TIME
-    DATETIME
-    TIMESTAMP
-    TEXT
-    LATIN1_TEXT
-    ASCII_TEXT
-    HEXADECIMAL
-    ENUM
-    SET
-    JSON
-
-
 cdef enum Status:
     DONE
     CORRUPT
@@ -96,19 +77,6 @@ _BROKEN = {
     NOT_A_VALUE: "a row holds bytes that are no value of the column's type",
 }
 
-cdef struct Field:
-    Op op
-    uint32_t size       # bytes of the value; unused where it has its length in front
-    uint32_t prefix     # bytes of that length; 0: none
-    uint32_t detail     # fractional digits, scale, or bytes to which BINARY is filled up
-    uint32_t precision  # of DECIMAL
-    size_t first_label
-    size_t labels
-
-cdef struct Label:
-    const uint8_t* text
-    size_t size
-
 cdef enum:
     QUOTE_IT = 1
     HIGH = 2
@@ -116,147 +84,7 @@ cdef enum:
     ROW_ROOM = 128
 
 
-cdef inline uint64_t _le(const uint8_t* data, uint32_t size) noexcept nogil:
-    cdef uint64_t value = 0
-    while size:
-        size -= 1
-        value = value << 8 | data[size]
-    return value
-
-
-cdef inline uint64_t _be(const uint8_t* data, uint32_t size) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef uint32_t at
-    for at in range(size):
-        value = value << 8 | data[at]
-    return value
-
-
-cdef inline bint _value(
-    const Field* field, const uint8_t** data, const uint8_t* end, size_t* size
-) noexcept nogil:
-    """Moves ``data`` to the value's first byte and tells its size; False where it is not all there."""
-    cdef size_t left = end - data[0]
-    size[0] = field.size
-    if field.prefix:
-        if left < field.prefix:
-            return False
-        size[0] = _le(data[0], field.prefix)
-        data[0] += field.prefix
-        left -= field.prefix
-    return size[0] <= left
-
-
-cdef class _Images:
-    """What both the layout and the encoder know of an image: its fields."""
-
-    cdef vector[Field] _fields
-    cdef vector[Label] _labels
-    cdef size_t _count
-    cdef size_t _bitmap
-    cdef object _names
-    cdef object _kept_alive
-    cdef str _table
-
-    def __init__(self, str table, names, fields):
-        cdef Field field
-        cdef Label label
-        self._table = table
-        self._names = tuple(names)
-        self._kept_alive = []
-        for op, size, prefix, detail, precision, labels in fields:
-            field.op = op
-            field.size, field.prefix, field.detail, field.precision = size, prefix, detail, precision
-            field.first_label, field.labels = self._labels.size(), len(labels)
-            for text in labels:
-                self._kept_alive.append(text)
-                label.text = <const uint8_t*>PyBytes_AS_STRING(text)
-                label.size = len(text)
-                self._labels.push_back(label)
-            self._fields.push_back(field)
-        self._count = self._fields.size()
-        self._bitmap = (self._count + 7) // 8
-
-    cdef object _misfit(self):
-        return CorruptLogError(f"{self._table}: {_BROKEN[CORRUPT]}")
-
-    cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
-        """Moves behind one image; False where it is cut short."""
-        cdef const uint8_t* nulls = data[0]
-        cdef size_t at, size
-        if <size_t>(end - data[0]) < self._bitmap:
-            return False
-        data[0] += self._bitmap
-        for at in range(self._count):
-            if nulls[at >> 3] >> (at & 7) & 1:
-                continue
-            if not _value(&self._fields[at], data, end, &size):
-                return False
-            data[0] += size
-        return True
-
-
-cdef class RowLayout(_Images):
-    def count(self, const uint8_t[::1] payload not None, size_t images_per_row):
-        cdef const uint8_t* data
-        cdef const uint8_t* end
-        cdef size_t images = 0
-        if payload.shape[0] == 0:
-            return 0
-        data, end = &payload[0], &payload[0] + payload.shape[0]
-        cdef bint whole = self._bitmap > 0
-        with nogil:
-            while whole and data < end:
-                whole = self._skip(&data, end)
-                images += 1
-        if not whole or images_per_row == 0 or images % images_per_row:
-            raise self._misfit()
-        return images // images_per_row
-
-    def drop(self, const uint8_t[::1] payload not None, size_t images, keep):
-        cdef vector[uint8_t] kept, out, nulls
-        cdef const uint8_t* data
-        cdef const uint8_t* start
-        cdef const uint8_t* bits
-        cdef const uint8_t* end
-        cdef size_t image, at, size, column, bitmap_at
-        for stays in keep:
-            kept.push_back(bool(stays))
-        if kept.size() != self._count:
-            raise ValueError(f"{self._table} has {self._count} columns, not {kept.size()}")
-        nulls.resize((sum(keep) + 7) // 8)
-        if payload.shape[0] == 0:
-            if images:
-                raise self._misfit()
-            return b""
-        data, end = &payload[0], &payload[0] + payload.shape[0]
-        out.reserve(payload.shape[0])
-        for image in range(images):
-            if <size_t>(end - data) < self._bitmap:
-                raise self._misfit()
-            bits = data
-            data += self._bitmap
-            bitmap_at, column = out.size(), 0
-            nulls.assign(nulls.size(), 0)
-            out.insert(out.end(), nulls.begin(), nulls.end())
-            for at in range(self._count):
-                if bits[at >> 3] >> (at & 7) & 1:
-                    if kept[at]:
-                        out[bitmap_at + (column >> 3)] |= 1 << (column & 7)
-                else:
-                    start = data
-                    if not _value(&self._fields[at], &data, end, &size):
-                        raise self._misfit()
-                    data += size
-                    if kept[at]:
-                        out.insert(out.end(), start, data)
-                column += kept[at]
-        if data != end:
-            raise self._misfit()
-        return PyBytes_FromStringAndSize(<const char*>out.data(), out.size())
-
-
-cdef class CsvEncoder(_Images):
+cdef class CsvEncoder(Images):
     cdef Buffer _out
     cdef Buffer _scratch
     cdef uint8_t _class[256]
@@ -271,8 +99,9 @@ cdef class CsvEncoder(_Images):
     cdef const uint8_t* _null
     cdef size_t _null_size
     cdef tuple _header
-    cdef object _constants
+    cdef bytes _service
     cdef size_t _failed
+    cdef bint _busy
 
     def __cinit__(self):
         self._out.data = self._scratch.data = NULL
@@ -286,7 +115,7 @@ cdef class CsvEncoder(_Images):
         self, str table, names, fields, header, *, str null, str service, max_text_bytes,
         bint refuse_nul, bint refuse_zero_dates, str separator, str quote,
     ):
-        _Images.__init__(self, table, names, fields)
+        Images.__init__(self, table, names, fields)
         self._separator, self._quote = ord(separator), ord(quote)
         self._refuse_nul, self._refuse_zero_dates = refuse_nul, refuse_zero_dates
         self._max_text = <size_t>-1 // 2 if max_text_bytes is None else max_text_bytes
@@ -297,7 +126,7 @@ cdef class CsvEncoder(_Images):
         if self._quoted(null) != self._null_text:
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
         self._header = tuple(header)
-        self._constants = {"service": self._quoted(service)}
+        self._service = self._quoted(service)
         self._room = ROW_ROOM + self._count * (REAL_ROOM + DECIMAL_ROOM + self._null_size + 1)
 
     cdef int _prepare_classes(self) except -1:
@@ -336,6 +165,8 @@ cdef class CsvEncoder(_Images):
         cdef Status status = DONE
         if kind not in ("insert", "update", "delete"):
             raise ValueError(f"{kind!r} events hold no rows")
+        if self._busy:
+            raise RuntimeError("an encoder works for one thread at a time")
         before, after = self._header_texts("D" if deletes else "I", seqno, commit_ts, event_id, gtid)
         other = self._header_texts("I", seqno, commit_ts, event_id, gtid)[0] if update else before
         cdef bint numbered = "row_id" in self._header
@@ -349,6 +180,7 @@ cdef class CsvEncoder(_Images):
         self._out.size = 0
         self._failed = columns
         if self._bitmap:
+            self._busy = True
             with nogil:
                 while data < end and status == DONE:
                     if not reserve(&self._out, room):
@@ -359,6 +191,7 @@ cdef class CsvEncoder(_Images):
                     )
                     status = self._row(&data, end)
                     number += 1
+            self._busy = False
         elif data != end:
             status = CORRUPT
         if status == DONE and update and (number - first) & 1:
@@ -389,7 +222,7 @@ cdef class CsvEncoder(_Images):
             elif name == "commit_timestamp":
                 text = _commit_time(commit_ts)
             elif name == "service":
-                text = self._constants["service"]
+                text = self._service
             elif name == "event_id":
                 text = self._quoted(event_id)
             else:
@@ -435,7 +268,7 @@ cdef class CsvEncoder(_Images):
                 memcpy(self._out.data + self._out.size, self._null, self._null_size)
                 self._out.size += self._null_size
             else:
-                if not _value(&self._fields[at], data, end, &size):
+                if not find_value(&self._fields[at], data, end, &size):
                     self._failed = at
                     return CORRUPT
                 status = self._field(&self._fields[at], data[0], size)
@@ -457,12 +290,12 @@ cdef class CsvEncoder(_Images):
         cdef double real
         cdef Op op = field.op
         if op == Op.SIGNED:
-            bits = _le(data, size)
+            bits = little_endian(data, size)
             # The sign bit moved to the top and back: sizes of 1, 2, 3, 4 and 8 bytes alike.
             number = <int64_t>(bits << (64 - 8 * size)) >> (64 - 8 * size)
             out = put_signed(out, number)
         elif op == Op.UNSIGNED:
-            out = put_unsigned(out, _le(data, size))
+            out = put_unsigned(out, little_endian(data, size))
         elif op == Op.TEXT:
             return self._text(data, size, False)
         elif op == Op.TIMESTAMP or op == Op.DATETIME or op == Op.DATE or op == Op.TIME:
@@ -470,7 +303,7 @@ cdef class CsvEncoder(_Images):
         elif op == Op.DECIMAL:
             out = put_decimal(out, data, field.precision, field.detail)
         elif op == Op.REAL:
-            bits = _le(data, size)
+            bits = little_endian(data, size)
             if size == 4:
                 memcpy(&single, &bits, 4)
                 out = put_real(out, single, True)
@@ -478,7 +311,7 @@ cdef class CsvEncoder(_Images):
                 memcpy(&real, &bits, 8)
                 out = put_real(out, real, False)
         elif op == Op.BIT:
-            out = put_unsigned(out, _be(data, size))
+            out = put_unsigned(out, big_endian(data, size))
         elif op == Op.YEAR:
             out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
         elif op == Op.LATIN1_TEXT:
@@ -488,9 +321,9 @@ cdef class CsvEncoder(_Images):
         elif op == Op.HEXADECIMAL:
             return self._hexadecimal(data, size, field.detail)
         elif op == Op.ENUM:
-            return self._enum(field, _le(data, size))
+            return self._enum(field, little_endian(data, size))
         elif op == Op.SET:
-            return self._set(field, _le(data, size))
+            return self._set(field, little_endian(data, size))
         elif op == Op.JSON:
             return self._json(data, size)
         else:
@@ -636,12 +469,12 @@ cdef inline void _unpack(const Field* field, const uint8_t* data, Time* time) no
     cdef uint64_t bits
     memset(time, 0, sizeof(Time))
     if field.op == Op.DATE:
-        bits = _le(data, 3)
+        bits = little_endian(data, 3)
         time.year, time.month, time.day = bits >> 9, bits >> 5 & 15, bits & 31
     elif field.op == Op.DATETIME:
-        unpack_datetime(_be(data, 5) & 0x7FFFFFFFFFULL, _fraction(data + 5, field.detail), time)
+        unpack_datetime(big_endian(data, 5) & 0x7FFFFFFFFFULL, _fraction(data + 5, field.detail), time)
     else:
-        bits = _be(data, 4)
+        bits = big_endian(data, 4)
         if bits:
             utc(bits, _fraction(data + 4, field.detail), time)
 
@@ -653,8 +486,8 @@ cdef inline uint32_t _fraction(const uint8_t* data, uint32_t digits) noexcept no
     if digits <= 2:
         return data[0] * 10000
     if digits <= 4:
-        return <uint32_t>_be(data, 2) * 100
-    return <uint32_t>_be(data, 3)
+        return <uint32_t>big_endian(data, 2) * 100
+    return <uint32_t>big_endian(data, 3)
 
 
 cdef inline int64_t _packed_time(const uint8_t* data, uint32_t digits) noexcept nogil:
@@ -662,11 +495,11 @@ cdef inline int64_t _packed_time(const uint8_t* data, uint32_t digits) noexcept 
     cdef int64_t whole
     cdef int64_t part
     if digits > 4:
-        return <int64_t>_be(data, 6) - 0x800000000000LL
-    whole = <int64_t>_be(data, 3) - 0x800000
+        return <int64_t>big_endian(data, 6) - 0x800000000000LL
+    whole = <int64_t>big_endian(data, 3) - 0x800000
     if digits == 0:
         return whole * 0x1000000
-    part = data[3] if digits <= 2 else <int64_t>_be(data + 3, 2)
+    part = data[3] if digits <= 2 else <int64_t>big_endian(data + 3, 2)
     if whole < 0 and part:
         whole += 1
         part -= 0x100 if digits <= 2 else 0x10000
