@@ -16,10 +16,11 @@ setup(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
                 language="c++",
-                extra_compile_args=["-O3", "-std=c++17"],
+                extra_compile_args=["-O3", "-std=c++17", "-g0"],
             )
             for source in sorted(BINLOG.glob("*.pyx"))
         ],
+        build_dir="build",
         compiler_directives={"language_level": 3, "cdivision": True},
     )
 )
