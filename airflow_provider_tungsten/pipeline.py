@@ -29,6 +29,10 @@ PARAMS = {
     "from_seqno": ("First seqno", "Empty, like the last one: go on behind what is applied"),
     "to_seqno": ("Last seqno", "Itself included. Empty: up to the end of the log"),
 }
+RECOVERY = {
+    "reposition": ("Reposition", "Go on at now, earliest, file:position or a GTID set; records a gap"),
+    "acknowledge_gap": ("Acknowledge a gap", "Seqno of the gap record: the target is in the state behind it"),
+}
 DOC = """
 **extract** takes what is new out of MySQL's binary log into the THL; **plan** decides which micro-batches are due;
 **batch** writes their CSV files; **load** applies them to Redshift, in order.
@@ -43,7 +47,7 @@ def tungsten_dag(service: ServiceLike, **dag_kwargs: Any) -> DAG:
     """The DAG of a service: `extract → plan → batch → load`, from `plan` on once an applier.
 
     Scheduled and plain manual runs take what is new. With `from_seqno` or `to_seqno`, and in a backfill, a run works
-    on what is in the THL and leaves the source alone.
+    on what is in the THL and leaves the source alone. ``reposition`` and ``acknowledge_gap`` are the ways out of lost log.
 
     :param service: a Service, a mapping of its fields, or the path of a service file, read now.
     :param dag_kwargs: arguments of `DAG` that win over the ones here; `default_args` are merged.
@@ -58,7 +62,7 @@ def tungsten_dag(service: ServiceLike, **dag_kwargs: Any) -> DAG:
         "start_date": START,
         "catchup": False,
         "max_active_runs": 1,
-        "params": {name: _seqno_param(*texts) for name, texts in PARAMS.items()},
+        "params": _params(),
         "tags": ["tungsten", checked.service],
         "doc_md": DOC,
         **dag_kwargs,
@@ -68,6 +72,7 @@ def tungsten_dag(service: ServiceLike, **dag_kwargs: Any) -> DAG:
         extract = BinlogToThlOperator(
             task_id="extract",
             service=_fields(checked),
+            reposition=_param_or_nothing("reposition"),
             max_active_tis_per_dag=1,
             pre_execute=_skip_when_the_log_is_enough,
         )
@@ -87,7 +92,7 @@ def _branch(service: Service, name: str, applier: RedshiftApplier) -> BaseOperat
     plan = PlanBatchesOperator(
         task_id="plan",
         **common,
-        **{field: f"{{{{ '' if params.{field} is none else params.{field} }}}}" for field in PARAMS},
+        **{field: _param_or_nothing(field) for field in (*PARAMS, "acknowledge_gap")},
         interval_start=IN_BACKFILL.format(name="data_interval_start"),
         interval_end=IN_BACKFILL.format(name="data_interval_end"),
         trigger_rule=TriggerRule.NONE_FAILED,
@@ -116,10 +121,23 @@ def _fields(service: Service) -> dict[str, Any]:
     return service.model_dump(mode="json", exclude_defaults=True)
 
 
-def _seqno_param(title: str, description: str) -> Param:
-    return Param(
-        None, type=["null", "integer"], minimum=0, title=title, description=description, section="Range"
+def _params() -> dict[str, Param]:
+    shown = {name: (*texts, "Range") for name, texts in PARAMS.items()}
+    shown |= {name: (*texts, "Recovery") for name, texts in RECOVERY.items()}
+    return {
+        name: Param(None, title=title, description=description, section=section, **_type(name))
+        for name, (title, description, section) in shown.items()
+    }
+
+
+def _type(name: str) -> dict[str, Any]:
+    return (
+        {"type": ["null", "string"]} if name == "reposition" else {"type": ["null", "integer"], "minimum": 0}
     )
+
+
+def _param_or_nothing(name: str) -> str:
+    return f"{{{{ '' if params.{name} is none else params.{name} }}}}"
 
 
 def _timetable(schedule: str | None) -> CronDataIntervalTimetable | None:

@@ -45,6 +45,8 @@ class PlanBatchesOperator(BaseOperator):
     :param to_seqno: last seqno of a range by hand (templated); None or empty: the log's end.
     :param interval_start: take the micro-batches committed after this time (templated, ISO 8601) …
     :param interval_end: … up to and including this one; used when no range is given by hand.
+    :param acknowledge_gap: seqno of the ``gap`` record that planning may pass, since the target is in the state from
+        which the log goes on (templated); None or empty: none.
     """
 
     template_fields: Sequence[str] = (
@@ -54,6 +56,7 @@ class PlanBatchesOperator(BaseOperator):
         "to_seqno",
         "interval_start",
         "interval_end",
+        "acknowledge_gap",
     )
     template_fields_renderers = {"service": "json"}
     ui_color = "#f3ecc8"
@@ -67,6 +70,7 @@ class PlanBatchesOperator(BaseOperator):
         to_seqno: int | str | None = None,
         interval_start: str | None = None,
         interval_end: str | None = None,
+        acknowledge_gap: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,11 +80,16 @@ class PlanBatchesOperator(BaseOperator):
         self.to_seqno = to_seqno
         self.interval_start = interval_start
         self.interval_end = interval_end
+        self.acknowledge_gap = acknowledge_gap
 
     def execute(self, context: Context) -> list[dict[str, int]]:
         with engine_errors():
             branch = open_branch(read_service(self.service), self.applier)
-            plans = self._plans(branch, writer_token(context))
+            token = writer_token(context)
+            gap = seqno(self.acknowledge_gap, "acknowledge_gap")
+            if gap is not None:
+                branch.chain.acknowledge_gap(gap, token)
+            plans = self._plans(branch, token)
         if not plans:
             raise AirflowSkipException("nothing to load")
         limits = branch.applier.batches

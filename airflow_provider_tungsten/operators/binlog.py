@@ -17,7 +17,8 @@ from airflow_provider_tungsten.operators.common import (
     read_service,
     writer_token,
 )
-from airflow_provider_tungsten.replicator.extractor import extract
+from airflow_provider_tungsten.replicator.extractor import extract, reposition
+from airflow_provider_tungsten.replicator.service import Start
 
 
 class BinlogToThlOperator(BaseOperator):
@@ -31,27 +32,38 @@ class BinlogToThlOperator(BaseOperator):
     ``reason`` why it ended.
 
     :param service: a Service, a mapping of its fields, or the path of a service file (templated).
+    :param reposition: go on at ``now``, ``earliest``, ``file:position`` or a GTID set instead of where the THL ends
+        (templated). That writes a ``gap`` record, at which every applier stops until it is acknowledged, and ends the
+        task, which then returns ``gap_seqno``. Once a run: a retried or cleared task finds its record. None or empty: no.
     """
 
-    template_fields: Sequence[str] = ("service",)
+    template_fields: Sequence[str] = ("service", "reposition")
     template_fields_renderers = {"service": "json"}
     ui_color = "#cfe3f5"
 
-    def __init__(self, *, service: ServiceLike, **kwargs: Any) -> None:
+    def __init__(self, *, service: ServiceLike, reposition: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.service = service
+        self.reposition = reposition
 
     def execute(self, context: Context) -> dict[str, Any]:
         progress = Progress(self.log, "extracting", "transactions")
+        token = writer_token(context)
         with engine_errors():
             service = read_service(self.service)
             endpoint = BinlogSourceHook(service.source.connection).endpoint
+            store = open_store(service.thl)
+            if self.reposition:
+                ti = context["ti"]
+                reason = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}"
+                start = Start.parse(self.reposition)
+                gap = reposition(service, endpoint, store, start, token=token, reason=reason)
+                self.log.warning(
+                    "repositioned", service=service.service, gap_seqno=gap.seqno, event_id=gap.event_id
+                )
+                return {"gap_seqno": gap.seqno, "event_id": gap.event_id}
             result = extract(
-                service,
-                endpoint,
-                open_store(service.thl),
-                token=writer_token(context),
-                progress=lambda so_far: progress(**asdict(so_far)),
+                service, endpoint, store, token=token, progress=lambda so_far: progress(**asdict(so_far))
             )
         for warning in result.warnings:
             self.log.warning(warning)

@@ -142,17 +142,17 @@ class Assembler:
         if self._gtid is None:
             self.ended = reason
 
-    def check_verified(self) -> None:
-        """:raises DivergedError: the log ended before the last transaction we hold was met again."""
-        if self._expected is not None:
-            raise DivergedError(self._another(self._expected))
+    @property
+    def unverified(self) -> DivergedError | None:
+        """Until the last transaction we hold was met again: what it means when reading fails, or ends, before that."""
+        return None if self._expected is None else DivergedError(self._another(self._expected))
 
     def take(self, events: Sequence[Event]) -> None:
         """Takes in events up to the one that ends reading; see ``ended``.
 
         :raises UnsupportedError: something that is not understood, or must not stand in the log.
         :raises CorruptLogError: events that do not fit together.
-        :raises DivergedError: the log is not the one we left.
+        :raises DivergedError: the first transaction is not the one we hold.
         """
         self._extracted_ts = time.time_ns() // 1000
         handlers, other = self._handlers, self._on_other
@@ -162,8 +162,6 @@ class Assembler:
             try:
                 handlers.get(event[0], other)(event)
             except (UnsupportedError, CorruptLogError) as error:
-                if self._expected is not None:
-                    raise DivergedError(self._another(self._expected)) from error
                 if event.file in str(error):
                     raise
                 raise type(error)(f"{event.place}: {error}") from None
@@ -264,7 +262,7 @@ class Assembler:
         return (
             f"{expected.file}:{expected.transaction_start}: this is not the transaction "
             f"{expected.transaction_gtid or '(without GTID)'} that was read there before, which ended at "
-            f"{expected.position}: the source's log was reset, restored or replaced. `tungsten reposition` starts at a "
+            f"{expected.position}: the source's log was reset, restored or replaced. the DAG's parameter `reposition` starts at a "
             "place of the new history and records the gap, behind which the tables must be loaded again"
         )
 
@@ -296,7 +294,7 @@ class Assembler:
         elif self._savepoints.get(name, 0) != kept:
             raise UnsupportedError(
                 f"{event.place}: a ROLLBACK TO SAVEPOINT behind rows that are in the log, which happens where a "
-                "transaction mixes in non-transactional tables; start behind this place with `tungsten reposition`"
+                "transaction mixes in non-transactional tables; start behind this place with the DAG's parameter `reposition`"
             )
 
     def _on_xa(self, event: Event, query: Query) -> None:
@@ -319,7 +317,7 @@ class Assembler:
         if not (prepared.one_phase or self._collector.skip):
             raise UnsupportedError(
                 f"{event.place}: XA PREPARE of {prepared.xid}: XA transactions in two phases are not supported yet; use "
-                "XA COMMIT … ONE PHASE, or start behind the transaction's end with `tungsten reposition`"
+                "XA COMMIT … ONE PHASE, or start behind the transaction's end with the DAG's parameter `reposition`"
             )
         self._commit(event)
 
@@ -368,14 +366,14 @@ class Assembler:
     def _on_incident(self, event: Event) -> NoReturn:
         raise UnsupportedError(
             f"{event.place}: the source says that its log lacks events here (INCIDENT); start behind this place with "
-            "`tungsten reposition` and load the tables again"
+            "the DAG's parameter `reposition` and load the tables again"
         )
 
     def _on_other(self, event: Event) -> None:
         if not is_skippable(event.type, event.flags):
             raise UnsupportedError(
                 f"{event.place}: {event_name(event.type)} is not understood, and nothing is skipped; start behind this "
-                "place with `tungsten reposition`"
+                "place with the DAG's parameter `reposition`"
             )
 
 
@@ -386,7 +384,7 @@ def _check_statement_format(event: Event, statement: Statement) -> None:
     on = "".join(f" on {schema}.{table}" for schema, table in statement.tables)
     raise UnsupportedError(
         f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
-        "to ROW there; start behind this place with `tungsten reposition` and load the table again"
+        "to ROW there; start behind this place with the DAG's parameter `reposition` and load the table again"
     )
 
 

@@ -157,7 +157,7 @@ def _frame(event: Event, table: _Table) -> tuple[bytes, Rows]:
     if not rows.full_image:
         raise UnsupportedError(
             f"{event.place}: rows of {table.name} lack columns: a session has binlog_row_image other than FULL. "
-            "SET it to FULL there; exclude the table, or start behind this place with `tungsten reposition`"
+            "SET it to FULL there; exclude the table, or start behind this place with the DAG's parameter `reposition`"
         )
     frame = table.frames[event.type] = (event.body[: rows.payload_offset], rows)
     return frame

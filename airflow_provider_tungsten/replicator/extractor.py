@@ -136,13 +136,13 @@ def reposition(
     start: Start,
     *,
     token: str,
-    reason: str = "",
+    reason: str,
 ) -> ThlEvent:
     """Lets reading go on at `start`, whatever lies between: the way out when log was purged or the source replaced.
 
     Writes a ``gap`` record with a new epoch, at which every applier stops until it is acknowledged.
 
-    :param reason: for people; kept in the record.
+    :param reason: who asks; kept in the record. Asked twice for one reason, the second time finds the first one's record.
     :raises RangeError: there is no log yet that could have a gap.
     """
     thl = Log(storage, service.service)
@@ -153,6 +153,8 @@ def reposition(
             raise RangeError(
                 f"{thl.url} is empty: there is nothing to reposition; set source.start and extract"
             )
+        if (done := _gap_made_for(thl, head, reason)) is not None:
+            return done
         place = first_place(Source(_replica(service, endpoint), connection, facts), start)
     before = head.resume
     watermark = max(before.watermark, place.watermark)
@@ -173,6 +175,17 @@ def reposition(
         writer.commit(resume)
     log.warning("repositioned", service=service.service, seqno=record.seqno, **options)
     return record
+
+
+def _gap_made_for(thl: Log, head: Head, reason: str) -> ThlEvent | None:
+    """The gap record with that reason; every epoch but the first begins with one."""
+    epoch = head.epoch_number
+    while epoch > thl.first_seqno():
+        record = thl.record(epoch)
+        if (record.options or {}).get("reason") == reason:
+            return record
+        epoch = thl.record(epoch - 1).epoch_number
+    return None
 
 
 def _replica(service: Service, endpoint: MySQLEndpoint) -> Replica:
@@ -261,9 +274,10 @@ class _Task:
                     if now - told > PROGRESS_SECONDS:
                         told = now
                         self._tell(now - began)
-            self._assembler.check_verified()
         except _READING_ERRORS as error:
             failure = error
+        if failure is None or isinstance(failure, CorruptLogError | UnsupportedError):
+            failure = self._assembler.unverified or failure
         self._append(writer)
         return failure
 

@@ -18,6 +18,8 @@ from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.thl.event import parse_event_id
 
 MIB = 1024 * 1024
+_EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+")
+_GTID_SET = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}:")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Patterns = tuple[Annotated[str, Field(pattern=r"^[^.]+\..+$")], ...]
 HeaderColumn = Literal["opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid"]
@@ -39,6 +41,17 @@ class Start(_Model):
         if sum(value is not None for value in (self.at, self.event_id, self.gtid_set)) != 1:
             raise ValueError("give exactly one of: earliest, now, {event_id: file:position}, {gtid_set: …}")
         return self
+
+    @classmethod
+    def parse(cls, text: str) -> Start:
+        """``now``, ``earliest``, ``file:position`` or a GTID set.
+
+        :raises ConfigurationError: none of these.
+        """
+        field = "at" if text in ("now", "earliest") else "event_id" if _EVENT_ID.match(text) else "gtid_set"
+        if field == "gtid_set" and not _GTID_SET.match(text):
+            raise ConfigurationError(f"{text!r} is none of: now, earliest, file:position, a GTID set")
+        return cls.model_validate({field: text})
 
     @field_validator("event_id")
     @classmethod

@@ -28,6 +28,7 @@ from airflow_provider_tungsten.replicator.errors import (
 from airflow_provider_tungsten.replicator.extractor import extract, reposition
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import Extraction, endpoint
 from tests.stack.mysql import MySQL
 
@@ -143,25 +144,51 @@ def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
     server.execute("FLUSH BINARY LOGS")
     server.execute(f"PURGE BINARY LOGS TO '{server.execute('SHOW BINARY LOGS')[-1][0]}'")
     insert(server)
-    with pytest.raises(LogPurgedError, match="tungsten reposition"):
+    with pytest.raises(LogPurgedError, match="parameter `reposition`"):
         extraction.run()
     assert extraction.kinds() == ["insert t 1"]
 
-    record = reposition(
-        extraction.service(),
-        endpoint(server),
-        extraction.storage,
-        Start(at="earliest"),
-        token=new_token(),
-        reason="purged",
-    )
+    def repositioned() -> ThlEvent:
+        service, start = extraction.service(), Start(at="earliest")
+        return reposition(
+            service, endpoint(server), extraction.storage, start, token=new_token(), reason="purged"
+        )
+
+    record = repositioned()
     extraction.run()
+    assert repositioned().seqno == record.seqno
     assert extraction.kinds() == ["insert t 1", "gap", "insert t 1"]
     gap, after = extraction.events(2)
     assert (gap.seqno, gap.epoch_number, after.epoch_number) == (2, 2, 2)
     assert gap == record._replace(payload_bytes=0)
     assert (gap.options or {})["from_event_id"].split(";")[0] == left.split(";")[0]
     assert (gap.options or {})["reason"] == "purged"
+
+
+def test_a_start_behind_which_log_was_purged_is_refused(gtid_server: MySQL, tmp_path: Path) -> None:
+    insert(gtid_server)
+    gtid_server.execute("FLUSH BINARY LOGS")
+    gtid_server.execute(f"PURGE BINARY LOGS TO '{gtid_server.execute('SHOW BINARY LOGS')[-1][0]}'")
+    server_uuid = gtid_server.execute("SELECT @@server_uuid")[0][0]
+    extraction = Extraction(gtid_server, tmp_path / "thl", start={"gtid_set": f"{server_uuid}:1"})
+    with pytest.raises(LogPurgedError, match="has purged transactions"):
+        extraction.run()
+    assert extraction.log.head() is None
+
+
+def test_gtids_with_tags_are_read_and_remembered(gtid_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(gtid_server, tmp_path)
+    for number in range(3):
+        with gtid_server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"SET gtid_next = 'AUTOMATIC{':night' if number != 1 else ''}'")
+            cursor.execute(f"INSERT INTO {TABLE} (v) VALUES (1)")
+        extraction.run()
+    check_gapless(extraction, 3)
+    assert [":night:" in event.gtid for event in extraction.events(1)] == [True, False, True]
+    head = extraction.log.head()
+    assert head is not None
+    executed = gtid_server.execute("SELECT @@gtid_executed")[0][0].replace("\n", "")
+    assert head.resume.gtid_executed == executed
 
 
 # A source that is another than the one that was left
@@ -182,7 +209,7 @@ def diverged(extraction: Extraction, match: str) -> None:
     before = extraction.kinds()
     with pytest.raises(DivergedError, match=match) as caught:
         extraction.run()
-    assert "tungsten reposition" in str(caught.value)
+    assert "parameter `reposition`" in str(caught.value)
     assert extraction.kinds() == before
 
 
@@ -195,7 +222,12 @@ def test_a_reset_source_is_diverged_shorter_or_longer_than_before(own_server: My
     insert(own_server, 20)
     diverged(extraction, "was read there before|no event begins there")
     reposition(
-        extraction.service(), endpoint(own_server), extraction.storage, Start(at="now"), token=new_token()
+        extraction.service(),
+        endpoint(own_server),
+        extraction.storage,
+        Start(at="now"),
+        token=new_token(),
+        reason="reset",
     )
     insert(own_server)
     extraction.run()

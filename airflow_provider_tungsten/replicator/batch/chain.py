@@ -25,6 +25,7 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
+from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head
 
@@ -38,17 +39,6 @@ _READERS = 8
 def plan_key(first: int) -> str:
     """Object name of the plan that begins at ``first``, below the applier's folder."""
     return f"{FOLDER}{first:019d}.plan.json"
-
-
-def acknowledge_gap(store: Storage, seqno: int, token: str) -> None:
-    """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on.
-
-    :param store: the applier's folder.
-    """
-    try:
-        store.create(gap_key(seqno), json.dumps({"seqno": seqno, "writer": token}).encode(), token=token)
-    except ObjectExistsError:
-        return  # acknowledged once is acknowledged
 
 
 def fingerprint(applier: RedshiftApplier) -> str:
@@ -257,6 +247,20 @@ class Chain:
         except ObjectExistsError:
             return self._read(plan_key(plan.first))
         return plan
+
+    def acknowledge_gap(self, seqno: int, token: str) -> None:
+        """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on.
+
+        :raises RangeError: no such record, or it is no gap.
+        """
+        kind = self.log.record(seqno).kind
+        if kind != Kind.GAP:
+            raise RangeError(f"seqno {seqno} is no gap record but {kind}: there is nothing to acknowledge")
+        try:
+            content = json.dumps({"seqno": seqno, "writer": token}).encode()
+            self.store.create(gap_key(seqno), content, token=token)
+        except ObjectExistsError:
+            return  # acknowledged once is acknowledged
 
     # Finding plans by seqno
 

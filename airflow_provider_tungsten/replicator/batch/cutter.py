@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import GapError, TerminalError, UnsupportedError
 from airflow_provider_tungsten.replicator.service import Batches
@@ -167,9 +166,8 @@ def _gap_error(transaction: Transaction) -> GapError:
     missing = ", ".join(f"{name}={value}" for name, value in sorted((transaction.gap or {}).items()))
     return GapError(
         f"seqno {transaction.seqno} is a gap record: the log lacks the transactions before it ({missing or 'no details'}). Bring "
-        "the target's tables to the state from which the log goes on, then acknowledge the gap for this applier: acknowledge_gap of "
-        f"replicator.batch.chain, or an object {gap_key(transaction.seqno)}, of any content, in the applier's folder. Nothing behind "
-        "it is applied before that"
+        "the target's tables to the state from which the log goes on, then trigger the DAG with its parameter `acknowledge_gap` set to "
+        f"{transaction.seqno}. Nothing behind it is applied before that"
     )
 
 

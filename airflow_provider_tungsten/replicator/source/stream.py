@@ -151,7 +151,7 @@ def dump_error(
     if "could not find first log file" in said or "purged" in said:
         return LogPurgedError(
             f"{where}: the log is no longer there ({text}). What it held is lost to this service. Start anew with "
-            "`tungsten reposition`, which records the gap, and load the tables again"
+            "the DAG's parameter `reposition`, which records the gap, and load the tables again"
         )
     if "same server_uuid/server_id" in said or "same server_id" in said:
         return ConfigurationError(
@@ -160,6 +160,6 @@ def dump_error(
     if stream.position == start or "position" in said:
         return DivergedError(
             f"{where}: no event begins there ({text}): this is not the log that was read before, or the position "
-            "was mistyped. Check that the source was not reset or restored; `tungsten reposition` starts elsewhere"
+            "was mistyped. Check that the source was not reset or restored; the DAG's parameter `reposition` starts elsewhere"
         )
     return CorruptLogError(f"{where}: the server cannot read its own log: {text}")

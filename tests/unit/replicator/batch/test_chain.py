@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_tungsten.replicator.batch.chain import acknowledge_gap, check_range, plan_key
+from airflow_provider_tungsten.replicator.batch.chain import check_range, plan_key
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
 from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, RangeError, UnsupportedError
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage
@@ -119,8 +119,10 @@ def test_a_gap_stops_planning_until_it_is_acknowledged(book: Logbook) -> None:
     assert extend(book, waiting=True) == []
     with pytest.raises(GapError, match="seqno 2"):
         extend(book, waiting=True, through=3)
-    acknowledge_gap(book.store, 2, new_token())
-    acknowledge_gap(book.store, 2, new_token())
+    with pytest.raises(RangeError, match="seqno 1 is no gap record"):
+        book.chain().acknowledge_gap(1, new_token())
+    book.chain().acknowledge_gap(2, new_token())
+    book.chain().acknowledge_gap(2, new_token())
     (plan,) = extend(book)
     assert (plan.first, plan.last, plan.previous_epoch, plan.epoch_number) == (2, 3, 0, 2)
 
@@ -138,7 +140,7 @@ def test_the_same_log_gives_the_same_plans(tmp_path: Path) -> None:
     books = [Logbook(tmp_path / name, batches={"max_transactions": 2}) for name in ("a", "b")]
     for book in books:
         book.add(*log)
-        acknowledge_gap(book.store, 6, "t")
+        book.chain().acknowledge_gap(6, new_token())
     once = extend(books[0])
     portions = [plan for _ in range(9) for plan in extend(books[1], limit=1)]
     assert spans(once) == spans(portions) == [(0, 1), (2, 2), (3, 3), (4, 5), (6, 7)]
