@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_tungsten.replicator import collector
+from airflow_provider_tungsten.replicator import collector, extractor
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.errors import (
@@ -17,8 +17,9 @@ from airflow_provider_tungsten.replicator.errors import (
     UnsupportedError,
 )
 from airflow_provider_tungsten.replicator.source import stream
+from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent, parse_event_id
-from tests.integration.extraction import Extraction
+from tests.integration.extraction import Extraction, endpoint
 from tests.stack.mysql import MySQL
 
 
@@ -424,3 +425,17 @@ def test_offsets_beyond_4_gib_are_asked_for_in_64_bits(
         shop.mysql.execute(f"INSERT INTO t VALUES ({number}, 'a')", database=database)
         shop.run()
     assert shop.kinds() == ["insert t 1"] * 3
+
+
+def test_progress_is_told_while_reading(
+    shop: Extraction, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extractor, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(stream, "READ_BYTES", 100)
+    shop.mysql.execute("INSERT INTO t VALUES (1, 'a')", database=database)
+    told: list[extractor.Progress] = []
+    extractor.extract(
+        shop.service(), endpoint(shop.mysql), shop.storage, token=new_token(), progress=told.append
+    )
+    assert len(told) > 1
+    assert told[-1].event_id.startswith("mysql-bin.")
