@@ -123,6 +123,8 @@ cdef class CsvEncoder(Images):
         self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
         self._null_size = len(self._null_text)
         self._prepare_classes()
+        if not reserve(&self._scratch, 1):
+            raise MemoryError()
         if self._quoted(null) != self._null_text:
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
         self._header = tuple(header)
@@ -422,7 +424,7 @@ cdef class CsvEncoder(Images):
 
     cdef Status _enum(self, const Field* field, uint64_t number) noexcept nogil:
         if number == 0:
-            return self._text(NULL, 0, False)
+            return self._text(<const uint8_t*>self._scratch.data, 0, False)
         if number > field.labels:
             return NO_LABEL
         cdef const Label* label = &self._labels[field.first_label + number - 1]
