@@ -126,13 +126,13 @@ class Screen:
     def __init__(self) -> None:
         self.progress = Progress(
             TextColumn("{task.description:>22}"),
-            BarColumn(40),
+            BarColumn(24),
             TextColumn("{task.fields[text]}"),
             console=console,
         )
         self._bars: dict[str, TaskID] = {
             name: self.progress.add_task(name, total=1, text="")
-            for name in ("written by the shop", "extracted", "loaded")
+            for name in ("written by the shop", "extracted", "in Redshift")
         }
 
     def show(self, writer: shop.Writer, seen: Progressed) -> None:
@@ -141,12 +141,12 @@ class Screen:
         texts = {
             "written by the shop": (
                 writer.transactions,
-                f"{writer.transactions:,} transactions, {writer.rows:,} row changes",
+                f"{writer.transactions:,} transactions, {writer.rows:,} changes",
             ),
             "extracted": (max(seen.extracted, 0), f"seqno {seen.extracted:,}"),
-            "loaded": (
+            "in Redshift": (
                 max(seen.applied, 0),
-                f"seqno {seen.applied:,}, {seen.rows:,} rows in Redshift, lag {lag}",
+                f"seqno {seen.applied:,}, {seen.rows:,} rows, lag {lag}",
             ),
         }
         for name, (completed, text) in texts.items():
@@ -213,7 +213,7 @@ def run(stack: Stack, once: bool) -> bool:
         stack.airflow.wait_for_dag(DAG)
         stack.airflow.unpause(DAG)
     console.print(
-        f"\nAirflow: [bold]{stack.airflow.url}/dags/{DAG}[/]  user [bold]{stack.airflow.user}[/]"
+        f"\nAirflow: [bold]{stack.airflow.url}/dags/{DAG}[/]\nuser [bold]{stack.airflow.user}[/]"
         f"  password [bold]{stack.airflow.password}[/]{'' if once else '   (Ctrl-C ends it all)'}\n"
     )
     return sell(stack, writer, once)
