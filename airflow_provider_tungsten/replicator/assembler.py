@@ -33,7 +33,6 @@ from airflow_provider_tungsten.replicator.spool import Spool
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 
 UNKNOWN_SHARD = "#UNKNOWN"
-_DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 _SAVEPOINT = re.compile(r"(SAVEPOINT|ROLLBACK TO(?: SAVEPOINT)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -262,8 +261,9 @@ class Assembler:
         return (
             f"{expected.file}:{expected.transaction_start}: this is not the transaction "
             f"{expected.transaction_gtid or '(without GTID)'} that was read there before, which ended at "
-            f"{expected.position}: the source's log was reset, restored or replaced. the DAG's parameter `reposition` starts at a "
-            "place of the new history and records the gap, behind which the tables must be loaded again"
+            f"{expected.position}: the source's log was reset, restored or replaced. The DAG's parameter "
+            "`reposition` starts at a place of the new history and records the gap, behind which the tables must be "
+            "loaded again"
         )
 
     # Events that are rare
@@ -294,7 +294,8 @@ class Assembler:
         elif self._savepoints.get(name, 0) != kept:
             raise UnsupportedError(
                 f"{event.place}: a ROLLBACK TO SAVEPOINT behind rows that are in the log, which happens where a "
-                "transaction mixes in non-transactional tables; start behind this place with the DAG's parameter `reposition`"
+                "transaction mixes in non-transactional tables; start behind this place with the DAG's parameter "
+                "`reposition`"
             )
 
     def _on_xa(self, event: Event, query: Query) -> None:

@@ -20,8 +20,8 @@ from airflow_provider_tungsten.replicator.thl.event import Resume, parse_event_i
 
 FILE_BEGIN = 4
 _WAYS_OUT = (
-    "Look into it first: if the source was restored, reset or replaced, the DAG's parameter `reposition` starts at a place of "
-    "the new history and records the gap, behind which the tables must be loaded again"
+    "Look into it first: if the source was restored, reset or replaced, the DAG's parameter `reposition` starts at a "
+    "place of the new history and records the gap, behind which the tables must be loaded again"
 )
 
 
@@ -88,8 +88,8 @@ def check_source(source: Source, resume: Resume) -> None:
     if found is None and file_number(resume.file) < files[0].number:
         raise LogPurgedError(
             f"{where} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest log "
-            f"is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter `reposition`, which "
-            "records the gap, and load the tables again; a longer binlog_expire_logs_seconds prevents it"
+            f"is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter "
+            "`reposition`, which records the gap, and load the tables again; a longer binlog_expire_logs_seconds prevents it"
         )
     if found is None or found.size < resume.position:
         end = f"{files[-1].name}:{files[-1].size}"

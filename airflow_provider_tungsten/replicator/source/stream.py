@@ -103,7 +103,8 @@ def _request(connection: Connection, server_id: int, file: str, position: int) -
         command = COMMAND.COM_BINLOG_DUMP
         packet = struct.pack("<IHI", position, _NON_BLOCK, server_id) + name
     else:
-        # Only this command has 64 bits for the offset. It keeps to the file it is given; the empty set leaves out nothing.
+        # Only this command has 64 bits for the offset. It keeps to the file it is given; the empty set leaves out
+        # nothing.
         command = COMMAND.COM_BINLOG_DUMP_GTID
         nothing = GtidSet().encode()
         packet = struct.pack("<HII", _NON_BLOCK, server_id, len(name)) + name
@@ -160,6 +161,7 @@ def dump_error(
     if stream.position == start or "position" in said:
         return DivergedError(
             f"{where}: no event begins there ({text}): this is not the log that was read before, or the position "
-            "was mistyped. Check that the source was not reset or restored; the DAG's parameter `reposition` starts elsewhere"
+            "was mistyped. Check that the source was not reset or restored; the DAG's parameter `reposition` starts "
+            "elsewhere"
         )
     return CorruptLogError(f"{where}: the server cannot read its own log: {text}")
