@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import pymysql
 
 from tests.stack.certificates import write_certificates
-from tests.stack.process import Process, Server, free_port, new_password
+from tests.stack.process import Process, Server, ServerError, free_port, new_password
 from tests.stack.provision import Missing, cache, locked, mysql_root, mysqld_on_path
 
 OPTIONS = {
@@ -123,6 +124,24 @@ class MySQL(Server):
             for statement in statements:
                 cursor.execute(statement)
             return tuple(cursor.fetchall())
+
+    def client(self, program: str, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Run one of MySQL's own programs (`mysql`, `mysqldump`) as root against this server; what it prints.
+
+        :raises ServerError: it failed; with what it said.
+        """
+        path = [program] if mysqld_on_path() else ["chroot", mysql_root(), f"/usr/bin/{program}"]
+        server = (f"--host={self.host}", f"--port={self.port}", f"--user={self.root}", "--ssl-mode=REQUIRED")
+        done = subprocess.run(
+            [*path, "--no-defaults", *server, *arguments],
+            env={**os.environ, "MYSQL_PWD": self.root_password},
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerError(f"{program} ended with status {done.returncode}:\n{done.stderr.decode()}")
+        return done.stdout
 
     @property
     def _running(self) -> Process:
