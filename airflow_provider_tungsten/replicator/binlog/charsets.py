@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 
-SUPPORTED = frozenset({"utf8mb4", "utf8mb3", "latin1", "ascii", "binary"})
+SUPPORTED = frozenset({"utf8mb4", "utf8mb3", "latin1", "ascii"})
+"""Of text and of labels. Columns of bytes have none; labels in ``binary`` are not known to be text."""
 
 
 class _Charset(NamedTuple):

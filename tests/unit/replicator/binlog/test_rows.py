@@ -31,6 +31,7 @@ YEAR = Column("y", "year", ColumnType.YEAR, unsigned=True)
 JSON = Column("j", "json", ColumnType.JSON, 4)
 SPOT = Column("spot", "geometry", ColumnType.GEOMETRY, 4)
 GREEK = Column("greek", "text", ColumnType.BLOB, 2, charset="greek")
+LABELS = Column("e", "enum", ColumnType.ENUM, 0x1F7, charset="binary", members=("a",))
 
 
 def table(*columns: Column) -> TableDefinition:
@@ -172,6 +173,12 @@ def test_what_the_target_cannot_hold_is_refused(
         csv(table(INT, column), image(number(1), value), **options)
     assert caught.value.column == column.name
     assert reason in caught.value.reason
+
+
+def test_a_character_does_not_end_in_the_next_field() -> None:
+    continued = b"\x80" + b"x" * 128
+    with pytest.raises(ValueRefused, match="column t"):
+        csv(table(INT, TEXT, BYTES), image(number(1), text(b"\xc3"), continued))
 
 
 def test_refusals_can_be_turned_off() -> None:
