@@ -120,13 +120,9 @@ def extract(
         task.add_position(writer)
         writer.close()
     result = task.result(writer, time.monotonic() - began)
-    log.info("extracted", service=service.service, **{name: getattr(result, name) for name in _LOGGED})
     if failure is not None:
         raise failure
     return result
-
-
-_LOGGED = ("first", "last", "transactions", "rows", "bytes", "segments", "event_id", "reason", "seconds")
 
 
 def reposition(
