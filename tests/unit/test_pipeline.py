@@ -2,19 +2,25 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pytest
 import yaml
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_tungsten.pipeline import tungsten_dag
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 
 DAGS = Path(__file__).parents[2] / "dags"
+INTERVAL = {
+    "data_interval_start": pendulum.datetime(2026, 1, 1),
+    "data_interval_end": pendulum.datetime(2026, 1, 1, 0, 1),
+}
 REDSHIFT = {"files": {"url": "s3://lake/batches"}}
 
 
@@ -135,3 +141,37 @@ def test_a_broken_service_file_has_a_dag_that_fails_with_what_is_wrong(
 
 def test_the_example_service_is_valid() -> None:
     assert tungsten_dag(DAGS / "services" / "shop.yaml").dag_id == "tungsten_shop"
+
+
+def rendered_plan(**context: Any) -> dict[str, str]:
+    """What the plan task is asked in a run with this context."""
+    plan = tungsten_dag(a_service()).get_task("plan")
+    params = {"from_seqno": None, "to_seqno": None, "reposition": None, "acknowledge_gap": None}
+    plan.render_template_fields({"params": params} | context)
+    return {
+        name: getattr(plan, name) for name in ("from_seqno", "to_seqno", "interval_start", "interval_end")
+    }
+
+
+def test_a_run_by_hand_has_no_interval_and_needs_none() -> None:
+    assert set(rendered_plan(dag_run=SimpleNamespace(run_type="manual")).values()) == {""}
+
+
+def test_a_scheduled_run_takes_what_is_due_whatever_its_interval() -> None:
+    assert set(rendered_plan(dag_run=SimpleNamespace(run_type="scheduled"), **INTERVAL).values()) == {""}
+
+
+def test_a_backfill_takes_its_interval() -> None:
+    rendered = rendered_plan(dag_run=SimpleNamespace(run_type="backfill"), **INTERVAL)
+    assert rendered["interval_start"] == "2026-01-01T00:00:00+00:00"
+    assert rendered["interval_end"] == "2026-01-01T00:01:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("run_type", "params"),
+    [("backfill", {}), ("manual", {"from_seqno": 0, "to_seqno": None}), ("manual", {"to_seqno": 5})],
+)
+def test_the_source_is_left_alone_where_the_log_is_enough(run_type: str, params: dict[str, Any]) -> None:
+    extract = tungsten_dag(a_service()).get_task("extract")
+    with pytest.raises(AirflowSkipException):
+        extract._pre_execute_hook({"dag_run": SimpleNamespace(run_type=run_type), "params": params})
