@@ -18,10 +18,11 @@ from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
-from airflow_provider_tungsten.replicator.errors import UnsupportedError
+from airflow_provider_tungsten.replicator.errors import PreflightError, UnsupportedError
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.integration.extraction import Extraction
+from tests.integration.s3_proxy import Proxy
 from tests.stack.mysql import MySQL
 from tests.stack.s3 import S3
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, rows
@@ -74,6 +75,16 @@ def test_planners_at_once_on_a_growing_log_make_one_chain(store: Storage) -> Non
     assert [plan.first for plan in plans] == [0, *(plan.last + 1 for plan in plans[:-1])]
     assert head is not None
     assert plans[-1].last == head.last
+
+
+def test_a_chain_does_not_begin_in_a_store_that_overwrites(s3: S3, bucket: str) -> None:
+    with Proxy(s3) as proxy:
+        book = Logbook(open_storage(f"s3://{bucket}/prefix", s3_client=proxy.client()))
+        book.add(rows())
+        proxy.deaf_to = {"PUT"}
+        with pytest.raises(PreflightError, match="ignores If-None-Match on PUT"):
+            book.chain().extend(token=new_token(), limit=10, waiting=False)
+        assert list(book.chain().plans()) == []
 
 
 def test_writers_at_once_on_one_batch_end_with_one_manifest(store: Storage) -> None:

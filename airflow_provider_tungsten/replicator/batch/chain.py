@@ -20,6 +20,7 @@ from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
     DivergedError,
     GapError,
+    PreflightError,
     RangeError,
     UnsupportedError,
 )
@@ -159,6 +160,7 @@ class Chain:
         :raises UnsupportedError: likewise, for what the applier refuses. While there are batches to apply before the
             obstacle, they are returned first.
         :raises DivergedError: the log is not the one that the chain was made from.
+        :raises PreflightError: the chain would begin in a store that cannot be written or does not honour write-once.
         """
         made: list[Plan] = []
         try:
@@ -198,8 +200,10 @@ class Chain:
         return False
 
     def _check_start(self, previous: Plan | None, head: Head) -> None:
-        """The log still holds what the chain's last plan ended with, and what comes next."""
+        """The log still holds what the chain's last plan ended with, and what comes next; a chain begins on a fit store."""
         begin = 0
+        if previous is None and (finding := self.store.check_write_once()) is not None:
+            raise PreflightError(f"the store of applier {self._applier_name}", [finding])
         if previous is not None:
             begin = previous.last + 1
             record = None if previous.last > head.last else self.log.record(previous.last)

@@ -39,8 +39,15 @@ _MENDS = {
     "3D000": "check the database of the connection",
     "42501": "grant the connection's user what the statement needs",
 }
-_S3_TEXTS = ("s3serviceexception", "s3 prefix", "assume iam role", "assume role", "problem reading manifest")
-_S3_TRANSIENT = re.compile(r"status 50\d|slowdown|timed? ?out|internalerror", re.IGNORECASE)
+_S3_TEXTS = (
+    "s3serviceexception",
+    "s3curlexception",
+    "s3 prefix",
+    "assume iam role",
+    "assume role",
+    "problem reading manifest",
+)
+_S3_TRANSIENT = re.compile(r"s3curlexception|status 50\d|slowdown|timed? ?out|internalerror", re.IGNORECASE)
 
 # Amazon Redshift Database Developer Guide, "Load error reference".
 _REASONS = {

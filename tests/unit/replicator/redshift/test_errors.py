@@ -61,7 +61,11 @@ def test_s3_refusals_are_told_from_s3_being_away() -> None:
     denied = from_server("XX000", load.format("S3ServiceException:Access Denied,Status 403"))
     away = from_server("XX000", load.format("S3ServiceException:Please reduce your request rate,Status 503"))
     assert "check iam_role and region" in str(errors.classify(denied, "copy"))
+    unreachable = from_server(
+        "XX000", load.format("S3CurlException: Connection refused, CurlError 7, CanRetry 1")
+    )
     assert isinstance(errors.classify(away, "copy"), StorageUnavailableError)
+    assert isinstance(errors.classify(unreachable, "copy"), StorageUnavailableError)
     assert not errors.is_load_error(denied)
     assert errors.is_load_error(
         from_server("XX000", "Load into table 't' failed.  Check 'sys_load_error_detail' …")
