@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_tungsten.operators.batch import CsvToS3Operator, PlanBatchesOperator, ThlToCsvOperator
 from airflow_provider_tungsten.operators.redshift import S3ToRedshiftMergeOperator
@@ -82,7 +82,10 @@ def test_a_range_by_hand_wins_over_the_interval(case: Case) -> None:
         ({"to_seqno": 8}, "RangeError: .*0 to 7"),
         ({"from_seqno": "x"}, "ConfigurationError: from_seqno: 'x' is not a seqno"),
         ({"interval_start": "1970-01-01T00:00:00+00:00"}, "ConfigurationError: interval_end"),
-        ({"interval_start": "2026-01-01T00:00:00", "interval_end": "soon"}, "ConfigurationError: interval_end: 'soon'"),
+        (
+            {"interval_start": "2026-01-01T00:00:00", "interval_end": "soon"},
+            "ConfigurationError: interval_end: 'soon'",
+        ),
         ({"applier": "west"}, "ConfigurationError: service shop has no applier 'west'"),
     ],
 )

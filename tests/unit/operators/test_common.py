@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import yaml
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tungsten.operators import common
 from airflow_provider_tungsten.operators.common import (
