@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
-from airflow_provider_tungsten.replicator.thl.event import parse_event_id
 
 MIB = 1024 * 1024
-_EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+")
+_EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+(;|$)")
 _GTID_SET = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}:")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Patterns = tuple[Annotated[str, Field(pattern=r"^[^.]+\..+$")], ...]
@@ -56,8 +55,8 @@ class Start(_Model):
     @field_validator("event_id")
     @classmethod
     def _event_id(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_event_id(value)
+        if value is not None and not _EVENT_ID.match(value):
+            raise ValueError("not an event id, like mysql-bin.000002:134613")
         return value
 
 
