@@ -126,6 +126,9 @@ def test_without_a_range_csv_plans_itself_and_is_skipped_when_nothing_is_due(cas
 def test_csv_of_what_is_not_planned_is_refused(case: Case) -> None:
     with pytest.raises(AirflowFailException, match="not planned as micro-batches.*PlanBatchesOperator"):
         case.run(ThlToCsvOperator, from_seqno=0, to_seqno=3)
+    assert case.run(PlanBatchesOperator)[-1]["to_seqno"] < 7
+    with pytest.raises(AirflowFailException, match="0 to 7 are not planned"):
+        case.run(ThlToCsvOperator, from_seqno=0, to_seqno=7)
     with pytest.raises(AirflowFailException, match="both from_seqno and to_seqno"):
         case.run(ThlToCsvOperator, to_seqno=3)
 

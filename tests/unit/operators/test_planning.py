@@ -45,6 +45,7 @@ def test_a_batch_that_is_not_applied_is_due_again_before_anything_else(book: Log
     once = due(book.chain(), -1, per_run=3, token=TOKEN)
     book.add(*[rows()] * 10)
     assert due(book.chain(), -1, per_run=3, token=TOKEN) == once
+    assert book.chain().end() == once[-1].last
 
 
 def test_nothing_is_due_when_all_is_applied(book: Logbook) -> None:
