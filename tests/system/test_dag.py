@@ -22,7 +22,7 @@ TWIN = "twin"
 SKIPPED = {"plan": "skipped", "batch": "skipped", "load": "skipped"}
 
 
-def run(airflow: Airflow, dag: str = DAG, **params: int) -> tuple[str, str]:
+def run(airflow: Airflow, dag: str = DAG, **params: int | str) -> tuple[str, str]:
     """A run by hand, to its end: its id and state."""
     started = airflow.trigger(dag, **params)
     return started, airflow.wait_for_run(dag, started)
@@ -142,6 +142,30 @@ def running_pid(airflow: Airflow, run_id: str, task: str, index: int) -> int | N
     if airflow.tasks(TWIN, run_id).get(label) != "running":
         return None
     return airflow.task_pid(TWIN, run_id, task, map_index=index)
+
+
+def test_lost_log_is_a_gap_at_which_loading_stops_until_it_is_acknowledged(
+    stack: Stack, airflow: Airflow, bank: Bank
+) -> None:
+    catch_up(stack, airflow, bank)
+    bank.mysql.execute(
+        "INSERT INTO bank.accounts VALUES (-1, '', 0)", "DELETE FROM bank.accounts WHERE id = -1"
+    )
+
+    repositioned, state = run(airflow, reposition="now")
+    assert state == "failed"
+    assert airflow.tasks(DAG, repositioned)["extract"] == "success"
+    result = f"/dags/{DAG}/dagRuns/{repositioned}/taskInstances/extract/xcomEntries/return_value"
+    gap = airflow.api("GET", result)["value"]["gap_seqno"]
+    assert f"`acknowledge_gap` set to {gap}" in airflow.logs(DAG, repositioned, "plan")
+
+    bank.work(5)
+    assert clear(airflow, repositioned) == "failed"
+    assert airflow.api("GET", result)["value"]["gap_seqno"] == gap
+    assert position(stack, "bank") < gap
+    assert run(airflow, acknowledge_gap=gap)[1] == "success"
+    catch_up(stack, airflow, bank)
+    assert position(stack, "bank") > gap
 
 
 def test_two_runs_at_once_on_one_service_and_a_source_that_goes_on(

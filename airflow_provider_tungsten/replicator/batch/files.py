@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 from urllib.parse import quote
 
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part
@@ -119,13 +119,13 @@ class Uploads:
         self._pool = ThreadPoolExecutor(_UPLOADS)
         self._running: list[Future[None]] = []
 
-    def put(self, key: str, source: bytes | Path, size: int) -> None:
-        """:param source: a file is removed when it is stored."""
+    def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
+        """:param source: the content, or an open file, which is closed when it is stored."""
         if len(self._running) >= _UPLOADS:
             self._running.pop(0).result()
         self._running.append(self._pool.submit(self._put, key, source, size))
 
-    def _put(self, key: str, source: bytes | Path, size: int) -> None:
+    def _put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         try:
             self._store.create(key, source, token=self._token)
         except ObjectExistsError:
@@ -135,8 +135,8 @@ class Uploads:
                     f"{self._store.url}/{key} is there, but not with the {size} bytes that its name stands for: remove it, then "
                     "run the task again"
                 ) from None
-        if isinstance(source, Path):
-            source.unlink()
+        if not isinstance(source, bytes):
+            source.close()
 
     def wait(self) -> None:
         """:raises StorageError, StorageUnavailableError: of the first put that failed."""

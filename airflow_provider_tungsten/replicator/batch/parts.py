@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import zlib
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import zstandard
@@ -39,12 +39,12 @@ def _compressor(compression: str) -> _Compressor:
 class PartFile:
     """One part in the making. A chunk is compressed, hashed and written while the next one is encoded.
 
-    :param path: where it may be kept until it is stored; used when it grows beyond a chunk.
+    What grows beyond a chunk is kept in a file without a name, so that nothing is left of a killed process.
+
     :param background: runs the compression; each part gives it one chunk at a time.
     """
 
-    def __init__(self, path: Path, compression: str, background: Executor) -> None:
-        self._path = path
+    def __init__(self, compression: str, background: Executor) -> None:
         self._compression = compression
         self._background = background
         self._running: Future[None] | None = None
@@ -63,21 +63,19 @@ class PartFile:
             self._running = self._background.submit(self._write, self._buffer)
             self._buffer = bytearray()
 
-    def close(self) -> tuple[bytes | Path, str]:
-        """Its content, or the file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
+    def close(self) -> tuple[bytes | BinaryIO, str]:
+        """Its content, or the open file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
         self._wait()
         rest = self._compressed(self._buffer, end=True)
         if self._file is None:
             return rest, self._hash.hexdigest()
         self._file.write(rest)
-        self._file.close()
-        return self._path, self._hash.hexdigest()
+        return self._file, self._hash.hexdigest()
 
     def discard(self) -> None:
         self._wait()
         if self._file is not None:
             self._file.close()
-            self._path.unlink()
 
     def _wait(self) -> None:
         if self._running is not None:
@@ -85,7 +83,7 @@ class PartFile:
 
     def _write(self, chunk: bytearray) -> None:
         if self._file is None:
-            self._file = self._path.open("wb")
+            self._file = tempfile.TemporaryFile(prefix="tungsten-part-")  # noqa: SIM115
         self._file.write(self._compressed(chunk))
 
     def _compressed(self, chunk: bytearray, end: bool = False) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from pathlib import Path
+from typing import BinaryIO
 
 from airflow_provider_tungsten.replicator.batch.files import (
     Uploads,
@@ -35,12 +34,9 @@ def upload_batch(staging: Storage, store: Storage, first: int, last: int, *, tok
         raise StorageError(
             f"batch {first}–{last} is not in the staging folder {staging.url}: write it first, on this host or a shared volume"
         )
-    with tempfile.TemporaryDirectory(prefix="tungsten-upload-") as folder, Uploads(store, token) as uploads:
-        parts = (part for table in manifest.tables for part in table.parts)
-        for number, part in enumerate(parts):
-            path = Path(folder) / str(number)
-            _copy_checked(staging, part, path)
-            uploads.put(part.key, path, part.size)
+    with Uploads(store, token) as uploads:
+        for part in (part for table in manifest.tables for part in table.parts):
+            uploads.put(part.key, _checked(staging, part), part.size)
         uploads.wait()
         for table in manifest.tables:
             if table.copy_manifest:
@@ -49,14 +45,15 @@ def upload_batch(staging: Storage, store: Storage, first: int, last: int, *, tok
     return put_manifest(store, manifest, token)
 
 
-def _copy_checked(staging: Storage, part: Part, path: Path) -> None:
-    digest = hashlib.sha256()
-    with staging.open(part.key) as source, path.open("wb") as target:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-            target.write(chunk)
+def _checked(staging: Storage, part: Part) -> BinaryIO:
+    """The part, open."""
+    file, digest = staging.open(part.key), hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     if digest.hexdigest() != part.sha256:
+        file.close()
         raise CorruptLogError(
             f"{staging.url}/{part.key} does not hold what its manifest says: remove the batch's manifest and files from the "
             "staging folder and write the batch anew"
         )
+    return file

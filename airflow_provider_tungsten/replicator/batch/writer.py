@@ -7,12 +7,9 @@ any number of attempts, one after the other or at once, end in one batch.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from itertools import count
-from pathlib import Path
 
 from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.files import (
@@ -74,12 +71,8 @@ def write_batch(
         return found
     _check_log(log, plan)
     applier = service.applier(applier_name)
-    with (
-        tempfile.TemporaryDirectory(prefix="tungsten-batch-") as folder,
-        Uploads(store, token) as uploads,
-        ThreadPoolExecutor(1) as background,
-    ):
-        batch = _Batch(log, plan, service.service, applier, Path(folder), uploads, background, progress)
+    with Uploads(store, token) as uploads, ThreadPoolExecutor(1) as background:
+        batch = _Batch(log, plan, service.service, applier, uploads, background, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
     header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
     return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
@@ -106,7 +99,6 @@ class _Batch:
         plan: Plan,
         service: str,
         applier: RedshiftApplier,
-        folder: Path,
         uploads: Uploads,
         background: Executor,
         progress: Progress | None,
@@ -115,7 +107,6 @@ class _Batch:
         self._plan = plan
         self._service = service
         self._applier = applier
-        self._paths = (folder / str(number) for number in count())
         self._uploads = uploads
         self._background = background
         self._progress = progress
@@ -180,7 +171,7 @@ class _Batch:
         )
 
     def _new_part(self) -> PartFile:
-        return PartFile(next(self._paths), self._applier.csv.compression, self._background)
+        return PartFile(self._applier.csv.compression, self._background)
 
     def _check_statement(self, event: ThlEvent) -> None:
         if event.kind not in (Kind.DDL, Kind.TRUNCATE):
