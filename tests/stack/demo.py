@@ -88,9 +88,8 @@ class Observer:
             cursor.execute("SHOW BINARY LOG STATUS")
             file, position = cursor.fetchone()[:2]
         drained = (head.resume.file, head.resume.position) == (file, position)
-        lag = 0.0 if drained and not behind else None
-        if behind:
-            lag = time.time() - behind[0].commit_ts / 1e6
+        oldest = behind[0].commit_ts if behind else head.watermark
+        lag = 0.0 if drained and not behind else time.time() - oldest / 1e6
         return Progressed(head.last, applied, self._rows(), lag, drained and not behind)
 
     def _query(self, sql: str) -> list[Any]:
@@ -180,13 +179,16 @@ def report(results: list[TableResult]) -> bool:
     return all(result.equal and result.source_rows for result in results)
 
 
-def sell(stack: Stack, writer: shop.Writer, once: bool) -> bool:
-    """Watches until Ctrl-C; once: a minute long, and then until all has arrived. True when it has."""
+def sell(stack: Stack, writer: shop.Writer, opened: float, once: bool) -> bool:
+    """Watches until Ctrl-C; once: until the shop has sold for a minute, and then until all has arrived. True when it has.
+
+    :param opened: when the shop did, by the monotonic clock.
+    """
     observer = Observer(stack)
     assert stack.airflow is not None
     if not once:
         watch(observer, writer, lambda _: False, float("inf"))
-    watch(observer, writer, lambda _: False, WRITING_SECONDS)
+    watch(observer, writer, lambda _: False, WRITING_SECONDS - (time.monotonic() - opened))
     writer.stop()
     console.print("The shop is closed; one more run takes what is left.")
     stack.airflow.trigger(DAG)
@@ -208,6 +210,7 @@ def run(stack: Stack, once: bool) -> bool:
         writer = shop.Writer(stack.mysql.connect)
         writer.fill()
         writer.start()
+        opened = time.monotonic()
     with step("Airflow starts"):
         stack.airflow.wait()
         stack.airflow.wait_for_dag(DAG)
@@ -216,7 +219,7 @@ def run(stack: Stack, once: bool) -> bool:
         f"\nAirflow: [bold]{stack.airflow.url}/dags/{DAG}[/]\nuser [bold]{stack.airflow.user}[/]"
         f"  password [bold]{stack.airflow.password}[/]{'' if once else '   (Ctrl-C ends it all)'}\n"
     )
-    return sell(stack, writer, once)
+    return sell(stack, writer, opened, once)
 
 
 def main() -> None:
