@@ -215,7 +215,10 @@ def misfits(live: Relation, definition: TableDefinition, found: Sequence[FoundCo
         column = there.pop(name.lower(), None)
         where = f"{live}.{name}"
         if column is None:
-            findings.append(f"{where} is missing; run: {_add_column(live, name, needed)}")
+            findings.append(
+                f"{where} is missing, and rows that are there already hold the source's DEFAULT, which their log does not tell: "
+                f"add it to the statement where there is one; run: {_add_column(live, name, needed)}"
+            )
         elif not column.type.holds(needed):
             findings.append(
                 f"{where} is {column.type.sql}, {needed.sql} is needed; run: {_change_type(live, name, column, needed)}"

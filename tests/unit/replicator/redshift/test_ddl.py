@@ -121,7 +121,9 @@ def test_a_table_that_fits() -> None:
 
 def test_a_missing_column() -> None:
     assert ddl.misfits(LIVE, ITEMS, found(photo=None)) == [
-        'shop.order items.photo is missing; run: ALTER TABLE "shop"."order items" ADD COLUMN "photo" VARBYTE(100)'
+        "shop.order items.photo is missing, and rows that are there already hold the source's DEFAULT, which their log does "
+        "not tell: add it to the statement where there is one; run: "
+        'ALTER TABLE "shop"."order items" ADD COLUMN "photo" VARBYTE(100)'
     ]
 
 
