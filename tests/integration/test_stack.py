@@ -136,17 +136,14 @@ def test_the_stack_comes_up_and_goes_down_from_the_command_line(home: Path) -> N
     assert set(json.loads(state.read_text())["servers"]) == {"mysql", "s3", "redshift"}
     assert _stack(home, "up", "--no-airflow").returncode == 0, "up on what is up is fine"
     assert _stack(home, "down").returncode == 0
-    assert _processes_naming(home) == []
+    _wait_for_the_end_of_all(home)
     assert _stack(home, "status").returncode == 1
 
 
 def test_a_stack_whose_owner_was_killed_is_down_and_can_come_up_again(home: Path) -> None:
     assert _stack(home, "up", "--no-airflow").returncode == 0
     os.kill(int((home / "lock").read_text()), signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while _processes_naming(home):
-        assert time.monotonic() < deadline, _processes_naming(home)
-        time.sleep(0.05)
+    _wait_for_the_end_of_all(home)
     assert "down" in _stack(home, "status").stdout
     assert _stack(home, "up", "--no-airflow").returncode == 0
     assert _stack(home, "down").returncode == 0
@@ -188,6 +185,13 @@ def test_airflow_runs_a_dag_with_its_connections_and_ends_with_its_tasks(tmp_pat
         os.kill(airflow.task_pid("probe", run, "sleep"), signal.SIGKILL)
         assert airflow.wait_for_run("probe", run) == "failed"
     assert _processes_naming(tmp_path) == []
+
+
+def _wait_for_the_end_of_all(home: Path) -> None:
+    deadline = time.monotonic() + 30
+    while left := _processes_naming(home):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def _processes_naming(folder: Path) -> list[str]:
