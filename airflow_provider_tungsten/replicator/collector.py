@@ -88,8 +88,8 @@ class Collector:
         try:
             table = self._open_tables[body[:6]]
         except KeyError:
-            if body[:6] == _DUMMY_TABLE_ID:
-                return
+            if body[:6] == _DUMMY_TABLE_ID and parse_rows(event).payload_offset == len(body):
+                return  # it holds no row and only ends a statement
             raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them") from None
         if table is None:
             return

@@ -121,6 +121,15 @@ def test_rows_without_their_table_map(made: Events) -> None:
         assembled([*made.begin(), made.rows()])
 
 
+def test_rows_of_the_dummy_table_end_a_statement_and_hold_no_row(made: Events) -> None:
+    frame = bytes.fromhex("ffffff000000 0100 0200 01 ff")
+    ending = [made.event(EventType.WRITE_ROWS, frame), made.event(EventType.XID, bytes(8))]
+    [kept] = assembled([*made.begin(), *made.one_row(), *ending])
+    assert kept.rows == 1
+    with pytest.raises(CorruptLogError, match="without a TABLE_MAP"):
+        assembled([*made.begin(), made.event(EventType.WRITE_ROWS, frame + ONE_ROW)])
+
+
 def test_table_maps_do_not_outlive_their_transaction(made: Events) -> None:
     with pytest.raises(CorruptLogError, match="without a TABLE_MAP"):
         assembled([*made.transaction(), *made.begin(), made.rows()])
