@@ -5,19 +5,22 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 COMPILED := $(wildcard airflow_provider_tungsten/replicator/binlog/*.pyx airflow_provider_tungsten/replicator/binlog/*.pxd)
 
-.PHONY: help setup packages mysql demo test bench cluster lint wheel clean
+.PHONY: help setup packages mysql mariadb demo test bench cluster lint wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: packages ## Install what everything else needs: system packages, MySQL, a virtual environment
-	@$(MAKE) --no-print-directory -j2 mysql $(INSTALLED)
+setup: packages ## Install what everything else needs: system packages, MySQL, MariaDB, a virtual environment
+	@$(MAKE) --no-print-directory -j2 mysql mariadb $(INSTALLED)
 
 packages:
 	@$(PYTHON) -m tests.stack.provision packages
 
 mysql:
 	@$(PYTHON) -m tests.stack.provision mysql
+
+mariadb:
+	@$(PYTHON) -m tests.stack.provision mariadb
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
@@ -27,6 +28,13 @@ def server_folder() -> Iterator[Path]:
 def mysql(server_folder: Path) -> Iterator[MySQL]:
     """MySQL that the session's tests share; one that changes or restarts it starts its own `MySQL(tmp_path)`."""
     with MySQL(server_folder / "mysql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(server_folder: Path) -> Iterator[MariaDB]:
+    """MariaDB that the session's tests share; one that changes or restarts it starts its own `MariaDB(tmp_path)`."""
+    with MariaDB(server_folder / "mariadb") as server:
         yield server
 
 

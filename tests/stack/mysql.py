@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 
@@ -57,6 +57,7 @@ class MySQL(Server):
     host = "127.0.0.1"
     root = "root"
     user = "tungsten"
+    defaults: ClassVar[Mapping[str, str]] = OPTIONS
 
     def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
         self.folder = Path(folder)
@@ -70,11 +71,11 @@ class MySQL(Server):
     def launch(self) -> None:
         """Start without waiting; `wait` ends the wait. On a folder that was used before, it starts as it was left."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        options = {**OPTIONS, "port": str(self.port), "socket": "mysql.sock", **self.options}
+        options = {**self.defaults, "port": str(self.port), "socket": "mysql.sock", **self.options}
         if not self._data.exists():
             self._copy_template()
             options["init-file"] = "users.sql"
-        self._process = _mysqld(self._data, self.folder / "mysql.log", options)
+        self._process = self._server(self._data, self.folder / "mysql.log", options)
 
     def wait(self) -> None:
         self._running.wait_until(self._answers)
@@ -158,12 +159,18 @@ class MySQL(Server):
 
     def _copy_template(self) -> None:
         copying = self._data.with_name("data.copying")
-        subprocess.run(["cp", "-a", "--reflink=auto", _template(), copying], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", self._template(), copying], check=True)
         write_certificates(copying)
         users = copying / "users.sql"
         users.touch(mode=0o600)
         users.write_text(self._users())
         copying.rename(self._data)
+
+    def _server(self, data: Path, log: Path, options: Mapping[str, str]) -> Process:
+        return _mysqld(data, log, options)
+
+    def _template(self) -> Path:
+        return _template()
 
     def _users(self) -> str:
         # Not in the binary log, which is to begin with the test's own first statement.
@@ -197,9 +204,12 @@ def _mysqld(data: Path, log: Path, options: Mapping[str, str]) -> Process:
         f"--datadir={where}",
         *arguments,
     ]
-    if where != data:
-        command = ["sh", "-c", CHROOT, "mysqld", mysql_root(), data, *command]
-    return Process(command, log=log)
+    return Process(in_root(mysql_root(), data, command) if where != data else command, log=log)
+
+
+def in_root(root: Path, data: Path, command: Sequence[str | Path]) -> list[str | Path]:
+    """The command, to be run inside a root folder where `data` is /var/lib/mysql."""
+    return ["sh", "-c", CHROOT, "mysqld", root, data, *command]
 
 
 def _template() -> Path:

@@ -1,6 +1,7 @@
-"""Brings what the stack needs from the operating system: packages, and a MySQL root folder in the cache.
+"""Brings what the stack needs from the operating system: packages, and root folders of MySQL and MariaDB in the cache.
 
-Runs before the virtual environment exists, so it needs the standard library only: `python3 -m tests.stack.provision packages|mysql`.
+Runs before the virtual environment exists, so it needs the standard library only:
+`python3 -m tests.stack.provision packages|mysql|mariadb`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 MINIMUM_MYSQL = (8, 0)
 MYSQL_PACKAGES = ("mysql-server-core", "mysql-client-core")
+MARIADB_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
 POSTGRESQL = Path("/usr/lib/postgresql")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -62,31 +64,59 @@ def make_mysql() -> None:
     """Install MySQL from Debian's sid into the cache unless a server is there; the folder appears when it is whole."""
     if mysqld_on_path():
         return
-    with locked("mysql-root"):
-        if mysql_root().exists():
+    _make_root(
+        mysql_root(),
+        "sid",
+        MYSQL_PACKAGES,
+        what="MySQL",
+        size="650 MB",
+        otherwise=f"Install MySQL {MINIMUM_MYSQL[0]}.{MINIMUM_MYSQL[1]} or later yourself, so that mysqld is on the PATH",
+    )
+
+
+def mariadb_root() -> Path:
+    """The root folder to run the cached MariaDB server in; it may not be there yet."""
+    return cache() / "mariadb-root"
+
+
+def make_mariadb() -> None:
+    """Install MariaDB 10.11 from Debian 12 into the cache unless it is there; the folder appears when it is whole."""
+    _make_root(
+        mariadb_root(),
+        "bookworm",
+        MARIADB_PACKAGES,
+        what="MariaDB",
+        size="270 MB",
+        otherwise="The tests with MariaDB need it",
+    )
+
+
+def _make_root(
+    root: Path, suite: str, packages: Sequence[str], *, what: str, size: str, otherwise: str
+) -> None:
+    """Install `packages` of a Debian `suite`, with the little that they need, into the folder `root`."""
+    with locked(root.name):
+        if root.exists():
             return
         if not KEYRING.exists():
             raise Missing(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
-        building = cache() / "mysql-root.building"
+        building = root.with_name(f"{root.name}.building")
         shutil.rmtree(building, ignore_errors=True)
-        print("Installing MySQL into the cache (about 30 s, 650 MB)", flush=True)
-        include = "--include=" + ",".join(MYSQL_PACKAGES)
-        command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", include, "sid", str(building)]
-        log = cache() / "mysql-root.log"
+        print(f"Installing {what} into the cache (about 30 s, {size})", flush=True)
+        include = "--include=" + ",".join(packages)
+        command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", include, suite, str(building)]
+        log = root.with_name(f"{root.name}.log")
         with log.open("wb") as output:
             done = subprocess.run(
                 [*command, *debian_mirror()], stdout=output, stderr=subprocess.STDOUT, check=False
             )
         if done.returncode:
             tail = log.read_text(errors="replace")[-1000:]
-            raise Missing(
-                f"debootstrap of MySQL failed ({log}):\n{tail}\nInstall MySQL {MINIMUM_MYSQL[0]}.{MINIMUM_MYSQL[1]}"
-                " or later yourself, so that mysqld is on the PATH"
-            )
+            raise Missing(f"debootstrap of {what} failed ({log}):\n{tail}\n{otherwise}")
         for folder in ("var/lib/mysql", "var/lib/mysql-files"):
-            (building / folder).mkdir(parents=True)
+            (building / folder).mkdir(parents=True, exist_ok=True)
         shutil.rmtree(building / "var/cache/apt", ignore_errors=True)
-        building.rename(mysql_root())
+        building.rename(root)
 
 
 def debian_mirror() -> Sequence[str]:
@@ -105,11 +135,11 @@ def postgresql_programs() -> Path:
 
 
 def needed_packages() -> list[str]:
-    """What apt has to install so that the package builds, MySQL can be fetched and PostgreSQL is there."""
+    """What apt has to install so that the package builds, MySQL and MariaDB can be fetched and PostgreSQL is there."""
     wanted = ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
     if sys.base_prefix == "/usr":
         wanted += ["python3-dev", "python3-venv"]
-    if not mysqld_on_path() and not mysql_root().exists():
+    if not mariadb_root().exists() or not (mysqld_on_path() or mysql_root().exists()):
         wanted += ["debian-archive-keyring", "debootstrap"]
     if not list(POSTGRESQL.glob("*/bin/initdb")):
         wanted += ["postgresql"]
@@ -152,7 +182,7 @@ def _no_postgresql_cluster() -> Iterator[None]:
 
 
 def main() -> None:
-    steps = {"packages": install_packages, "mysql": make_mysql}
+    steps = {"packages": install_packages, "mysql": make_mysql, "mariadb": make_mariadb}
     try:
         steps[sys.argv[1]]()
     except Missing as missing:
