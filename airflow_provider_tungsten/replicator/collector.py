@@ -27,7 +27,9 @@ class _Table:
     def __init__(self, maps: TableMaps, table_filter: TableFilter, body: bytes) -> None:
         definition = maps.definition(body)
         names = [column.name for column in definition.columns]
-        excluded = table_filter.excluded_columns(definition.schema, definition.table, names)
+        excluded = (
+            table_filter.excluded_columns(definition.schema, definition.table, names) | definition.hidden
+        )
         self.name = definition.name
         self.columns = len(names)
         self.layout = RowLayout(definition)

@@ -14,6 +14,8 @@ class CsvEncoder:
         null: str,
         service: str,
         max_text_bytes: int | None,
+        max_binary_bytes: int | None,
+        max_geometry_bytes: int | None,
         refuse_nul: bool,
         refuse_zero_dates: bool,
         separator: str,

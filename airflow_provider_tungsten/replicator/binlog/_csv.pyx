@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memchr, memcmp, memcpy, memset
+
+import zlib
 
 from airflow_provider_tungsten.replicator.binlog._images cimport (
     Field,
@@ -43,6 +45,8 @@ from airflow_provider_tungsten.replicator.binlog._text cimport (
     put_unsigned,
     reserve,
     unpack_datetime,
+    unpack_old_datetime,
+    unpack_old_time,
     unpack_time,
     utc,
 )
@@ -67,7 +71,6 @@ cdef enum Status:
 
 _REASONS = {
     NUL: "a text with a NUL character (0x00)",
-    TOO_LONG: "a text that is too long",
     WRONG_CHARACTER: "bytes that are no character of the column's character set",
     ZERO_DATE: "a zero date, or one whose year, month or day is zero",
 }
@@ -82,6 +85,14 @@ cdef enum:
     HIGH = 2
     ZERO = 4
     ROW_ROOM = 128
+    # A geometry: SRID, byte order, type and what it holds.
+    SRID_BYTES = 4
+    WKB_HEAD = 5
+    WKB_TYPES = 7
+    EWKB_SRID = 0x20000000
+    # What is compressed: how, the sign of no zlib header, bytes of the length behind.
+    ZLIB = 8
+    RAW_DEFLATE = 8
 
 
 cdef class CsvEncoder(Images):
@@ -94,7 +105,11 @@ cdef class CsvEncoder(Images):
     cdef bint _refuse_nul
     cdef bint _refuse_zero_dates
     cdef size_t _max_text
+    cdef size_t _max_binary
+    cdef size_t _max_geometry
+    cdef size_t _exceeded
     cdef size_t _room
+    cdef bytes _inflated
     cdef bytes _null_text
     cdef const uint8_t* _null
     cdef size_t _null_size
@@ -113,12 +128,15 @@ cdef class CsvEncoder(Images):
 
     def __init__(
         self, str table, names, fields, header, *, str null, str service, max_text_bytes,
-        bint refuse_nul, bint refuse_zero_dates, str separator, str quote,
+        max_binary_bytes, max_geometry_bytes, bint refuse_nul, bint refuse_zero_dates, str separator, str quote,
     ):
         Images.__init__(self, table, names, fields)
         self._separator, self._quote = ord(separator), ord(quote)
         self._refuse_nul, self._refuse_zero_dates = refuse_nul, refuse_zero_dates
-        self._max_text = <size_t>-1 // 2 if max_text_bytes is None else max_text_bytes
+        self._max_text, self._max_binary, self._max_geometry = (
+            <size_t>-1 // 2 if limit is None else limit
+            for limit in (max_text_bytes, max_binary_bytes, max_geometry_bytes)
+        )
         self._null_text = null.encode()
         self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
         self._null_size = len(self._null_text)
@@ -250,11 +268,10 @@ cdef class CsvEncoder(Images):
         name = self._names[self._failed] if self._failed < self._count else None
         if status == COLLISION:
             raise SentinelCollision(name)
+        if status == TOO_LONG:
+            raise ValueRefused(name, f"a value of more than {self._exceeded} bytes")
         if status in _REASONS:
-            reason = _REASONS[status]
-            if status == TOO_LONG:
-                reason = f"a text of more than {self._max_text} bytes"
-            raise ValueRefused(name, reason)
+            raise ValueRefused(name, _REASONS[status])
         place = self._table if name is None else f"{self._table}.{name}"
         raise CorruptLogError(f"{place}: {_BROKEN[status]}")
 
@@ -328,6 +345,14 @@ cdef class CsvEncoder(Images):
             return self._set(field, little_endian(data, size))
         elif op == Op.JSON:
             return self._json(data, size)
+        elif op == Op.GEOMETRY:
+            return self._geometry(data, size)
+        elif op == Op.VECTOR:
+            return self._vector(data, size)
+        elif op == Op.OLD_TIME or op == Op.OLD_DATETIME or op == Op.OLD_TIMESTAMP:
+            return self._temporal(field, data)
+        elif op == Op.COMPRESSED:
+            return self._compressed(field, data, size)
         else:
             return CORRUPT
         if out == NULL:
@@ -339,8 +364,11 @@ cdef class CsvEncoder(Images):
         cdef char* out = self._out.data + self._out.size
         cdef Time time
         cdef Op op = field.op
-        if op == Op.TIME:
-            unpack_time(_packed_time(data, field.detail), &time)
+        if op == Op.TIME or op == Op.OLD_TIME:
+            if op == Op.TIME:
+                unpack_time(_packed_time(data, field.detail), &time)
+            else:
+                unpack_old_time(<int32_t>(little_endian(data, 3) << 8) >> 8, &time)
             if not is_time(&time):
                 return NOT_A_VALUE
             out = put_time(out, &time, field.detail)
@@ -360,7 +388,7 @@ cdef class CsvEncoder(Images):
         cdef size_t at
         cdef char* out
         if size > self._max_text:
-            return TOO_LONG
+            return self._too_long(self._max_text)
         for at in range(size):
             seen |= self._class[data[at]]
         if seen & HIGH and (ascii or not _is_utf8(data, size)):
@@ -378,6 +406,10 @@ cdef class CsvEncoder(Images):
             out = put(out, <const char*>data, size)
         self._out.size = out - self._out.data
         return DONE
+
+    cdef Status _too_long(self, size_t limit) noexcept nogil:
+        self._exceeded = limit
+        return TOO_LONG
 
     cdef char* _put_quoted(self, char* out, const uint8_t* data, size_t size) noexcept nogil:
         cdef const uint8_t* end = data + size
@@ -407,17 +439,13 @@ cdef class CsvEncoder(Images):
         return self._text(<const uint8_t*>self._scratch.data, out - self._scratch.data, False)
 
     cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to) noexcept nogil:
-        cdef const char* digits = "0123456789abcdef"
-        cdef size_t at
         cdef size_t filler = filled_to - size if filled_to > size else 0
         cdef char* out
+        if size > self._max_binary:
+            return self._too_long(self._max_binary)
         if not reserve(&self._out, 2 * (size + filler) + self._room):
             return NO_MEMORY
-        out = self._out.data + self._out.size
-        for at in range(size):
-            out[0] = digits[data[at] >> 4]
-            out[1] = digits[data[at] & 15]
-            out += 2
+        out = _put_hexadecimal(self._out.data + self._out.size, data, size)
         memset(out, 48, 2 * filler)
         self._out.size = out + 2 * filler - self._out.data
         return DONE
@@ -455,8 +483,95 @@ cdef class CsvEncoder(Images):
         if status == JSON_OK:
             return self._text(<const uint8_t*>self._scratch.data, self._scratch.size, False)
         if status == JSON_TOO_LONG:
-            return TOO_LONG
+            return self._too_long(self._max_text)
         return NO_MEMORY if status == JSON_NO_MEMORY else NOT_A_VALUE
+
+    cdef Status _geometry(self, const uint8_t* data, size_t size) noexcept nogil:
+        """MySQL's SRID and WKB, both little-endian (`sql/gis/wkb.cc`), as EWKB: the SRID, unless it is 0, stands behind the
+        type, which says so. Geometries inside a collection have none of their own."""
+        cdef uint8_t head[WKB_HEAD]
+        cdef uint32_t kind
+        cdef char* out
+        if size < SRID_BYTES + WKB_HEAD or data[SRID_BYTES] != 1:
+            return NOT_A_VALUE
+        kind = <uint32_t>little_endian(data + SRID_BYTES + 1, 4)
+        if kind == 0 or kind > WKB_TYPES:
+            return NOT_A_VALUE
+        if size > self._max_geometry:
+            return self._too_long(self._max_geometry)
+        if not reserve(&self._out, 2 * size + self._room):
+            return NO_MEMORY
+        out = self._out.data + self._out.size
+        if little_endian(data, SRID_BYTES):
+            memcpy(head, data + SRID_BYTES, WKB_HEAD)
+            head[WKB_HEAD - 1] |= EWKB_SRID >> 24
+            out = _put_hexadecimal(out, head, WKB_HEAD)
+            out = _put_hexadecimal(out, data, SRID_BYTES)
+        else:
+            out = _put_hexadecimal(out, data + SRID_BYTES, WKB_HEAD)
+        out = _put_hexadecimal(out, data + SRID_BYTES + WKB_HEAD, size - SRID_BYTES - WKB_HEAD)
+        self._out.size = out - self._out.data
+        return DONE
+
+    cdef Status _vector(self, const uint8_t* data, size_t size) noexcept nogil:
+        """Little-endian floats as a JSON array."""
+        cdef uint32_t bits
+        cdef float single
+        cdef char* out
+        cdef size_t at
+        if size % 4:
+            return NOT_A_VALUE
+        if size // 2 > self._max_text:
+            return self._too_long(self._max_text)
+        if not reserve(&self._scratch, size // 4 * (REAL_ROOM + 1) + 2):
+            return NO_MEMORY
+        out = put(self._scratch.data, "[", 1)
+        for at in range(0, size, 4):
+            if at:
+                out = put(out, ",", 1)
+            bits = <uint32_t>little_endian(data + at, 4)
+            memcpy(&single, &bits, 4)
+            out = put_real(out, single, True)
+            if out == NULL:
+                return NOT_A_VALUE
+        out = put(out, "]", 1)
+        return self._text(<const uint8_t*>self._scratch.data, out - self._scratch.data, False)
+
+    cdef Status _compressed(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+        """MariaDB's COMPRESSED: nothing for nothing, or a byte that says how, and the value (`sql/field_comp.cc`)."""
+        cdef Field plain = field[0]
+        cdef Status status
+        plain.op, plain.detail = <Op>field.detail, 0
+        if size == 0:
+            return self._field(&plain, data, 0)
+        if data[0] == 0:
+            return self._field(&plain, data + 1, size - 1)
+        with gil:
+            status = self._inflate(plain.op, data, size)
+            if status == DONE:
+                data = <const uint8_t*>PyBytes_AS_STRING(self._inflated)
+                size = len(self._inflated)
+        return self._field(&plain, data, size) if status == DONE else status
+
+    cdef Status _inflate(self, Op op, const uint8_t* data, size_t size) noexcept:
+        """Fills ``_inflated``; no further than the length that stands in front, which is checked first."""
+        cdef uint32_t digits = data[0] & 7
+        cdef size_t length
+        cdef size_t limit = self._max_binary if op == Op.HEXADECIMAL else self._max_text
+        if data[0] >> 4 != ZLIB or not 1 <= digits <= 4 or size <= digits:
+            return NOT_A_VALUE
+        length = big_endian(data + 1, digits)
+        # A character of four bytes may become one of a single byte.
+        if length // (1 if op == Op.HEXADECIMAL else 4) > limit:
+            return self._too_long(limit)
+        try:
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS if data[0] & RAW_DEFLATE else zlib.MAX_WBITS)
+            self._inflated = inflater.decompress(data[1 + digits:size], length + 1)
+        except zlib.error:
+            return NOT_A_VALUE
+        except MemoryError:
+            return NO_MEMORY
+        return DONE if inflater.eof and <size_t>len(self._inflated) == length else NOT_A_VALUE
 
 
 cdef bytes _commit_time(int64_t micros):
@@ -470,7 +585,13 @@ cdef inline void _unpack(const Field* field, const uint8_t* data, Time* time) no
     """DATE, DATETIME or TIMESTAMP; TIMESTAMP 0 is MySQL's zero date, not 1970."""
     cdef uint64_t bits
     memset(time, 0, sizeof(Time))
-    if field.op == Op.DATE:
+    if field.op == Op.OLD_DATETIME:
+        unpack_old_datetime(little_endian(data, 8), time)
+    elif field.op == Op.OLD_TIMESTAMP:
+        bits = little_endian(data, 4)
+        if bits:
+            utc(bits, 0, time)
+    elif field.op == Op.DATE:
         bits = little_endian(data, 3)
         time.year, time.month, time.day = bits >> 9, bits >> 5 & 15, bits & 31
     elif field.op == Op.DATETIME:
@@ -506,6 +627,16 @@ cdef inline int64_t _packed_time(const uint8_t* data, uint32_t digits) noexcept 
         whole += 1
         part -= 0x100 if digits <= 2 else 0x10000
     return whole * 0x1000000 + part * (10000 if digits <= 2 else 100)
+
+
+cdef inline char* _put_hexadecimal(char* out, const uint8_t* data, size_t size) noexcept nogil:
+    cdef const char* digits = "0123456789abcdef"
+    cdef size_t at
+    for at in range(size):
+        out[0] = digits[data[at] >> 4]
+        out[1] = digits[data[at] & 15]
+        out += 2
+    return out
 
 
 cdef bint _is_utf8(const uint8_t* data, size_t size) noexcept nogil:

@@ -23,13 +23,19 @@ cpdef enum Op:
     ENUM
     SET
     JSON
+    GEOMETRY
+    VECTOR
+    OLD_TIME
+    OLD_DATETIME
+    OLD_TIMESTAMP
+    COMPRESSED
 
 
 cdef struct Field:
     Op op
     uint32_t size       # bytes of the value; unused where it has its length in front
     uint32_t prefix     # bytes of that length; 0: none
-    uint32_t detail     # fractional digits, scale, or bytes to which BINARY is filled up
+    uint32_t detail     # fractional digits, scale, bytes to which BINARY is filled up, or what was compressed (Op)
     uint32_t precision  # of DECIMAL
     size_t first_label
     size_t labels

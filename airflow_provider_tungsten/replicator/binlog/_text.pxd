@@ -1,6 +1,6 @@
 # Text of numbers and times, written into a buffer that grows. Inlined into the modules that use it.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memmove, memset
 
@@ -154,6 +154,30 @@ cdef inline void unpack_time(int64_t packed, Time* time) noexcept nogil:
     time.minute = clock >> 6 & 63
     time.second = clock & 63
     time.micro = value & 0xFFFFFF
+
+
+cdef inline void unpack_old_time(int32_t packed, Time* time) noexcept nogil:
+    """TIME of before MySQL 5.6.4: the number ±hhmmss."""
+    cdef uint32_t value = <uint32_t>(-packed if packed < 0 else packed)
+    time.negative = packed < 0
+    time.year = time.month = time.day = time.micro = 0
+    time.hour = value // 10000
+    time.minute = value // 100 % 100
+    time.second = value % 100
+
+
+cdef inline void unpack_old_datetime(uint64_t packed, Time* time) noexcept nogil:
+    """DATETIME of before MySQL 5.6.4: the number YYYYMMDDhhmmss."""
+    cdef uint64_t day = packed // 1000000
+    cdef uint32_t clock = packed % 1000000
+    time.negative = False
+    time.year = <uint32_t>(day // 10000) if day < 100000000 else 10000
+    time.month = day // 100 % 100
+    time.day = day % 100
+    time.hour = clock // 10000
+    time.minute = clock // 100 % 100
+    time.second = clock % 100
+    time.micro = 0
 
 
 cdef inline bint is_time(Time* time) noexcept nogil:

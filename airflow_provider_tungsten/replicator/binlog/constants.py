@@ -55,7 +55,7 @@ class EventFlag(IntFlag):
 
 
 class ColumnType(IntEnum):
-    """Column type codes of table maps (``enum_field_types``)."""
+    """Column type codes of table maps (``enum_field_types``); the compressed ones are MariaDB's."""
 
     TINY = 1
     SHORT = 2
@@ -75,6 +75,8 @@ class ColumnType(IntEnum):
     DATETIME2 = 18
     TIME2 = 19
     TYPED_ARRAY = 20
+    BLOB_COMPRESSED = 140
+    VARCHAR_COMPRESSED = 141
     VECTOR = 242
     JSON = 245
     NEWDECIMAL = 246

@@ -21,9 +21,11 @@ class Column:
     :param charset: character set of text, ENUM and SET columns (``utf8mb4``, ``latin1`` …), else None.
     :param members: labels of ENUM and SET columns, decoded.
     :param length: characters of CHAR/VARCHAR, bytes of BINARY/VARBINARY, maximum bytes of TEXT/BLOB, precision of
-        DECIMAL, bits of BIT; else None.
+        DECIMAL, bits of BIT, dimensions of VECTOR at most; else None.
     :param scale: digits after the point of DECIMAL; fractional-second digits of TIME, DATETIME, TIMESTAMP; else None.
     :param nullable: whether the column may be NULL.
+    :param hidden: the server made it for a functional index; it stands in the row images of MySQL 8.0.13 to 8.0.17 only, and
+        no SELECT shows it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Column:
     length: int | None = None
     scale: int | None = None
     nullable: bool = True
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class TableDefinition:
             Column(**{**column, "members": tuple(column.get("members", ()))}) for column in body["columns"]
         )
         return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]))
+
+    @property
+    def hidden(self) -> set[str]:
+        """Names of the columns that are the server's own."""
+        return {column.name for column in self.columns if column.hidden}
 
     def without(self, names: set[str]) -> TableDefinition:
         """The definition that is left when the columns called ``names`` are taken away; what is left of a key is none."""

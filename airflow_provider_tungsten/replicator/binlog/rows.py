@@ -60,7 +60,23 @@ _OPS = {
     "enum": Op.ENUM,
     "set": Op.SET,
     "json": Op.JSON,
+    "vector": Op.VECTOR,
+    "geometry": Op.GEOMETRY,
+    "point": Op.GEOMETRY,
+    "linestring": Op.GEOMETRY,
+    "polygon": Op.GEOMETRY,
+    "multipoint": Op.GEOMETRY,
+    "multilinestring": Op.GEOMETRY,
+    "multipolygon": Op.GEOMETRY,
+    "geomcollection": Op.GEOMETRY,
+    "geometrycollection": Op.GEOMETRY,
 }
+_OLD_OPS: dict[int, Op] = {
+    ColumnType.TIME: Op.OLD_TIME,
+    ColumnType.DATETIME: Op.OLD_DATETIME,
+    ColumnType.TIMESTAMP: Op.OLD_TIMESTAMP,
+}
+_COMPRESSED = frozenset({ColumnType.BLOB_COMPRESSED, ColumnType.VARCHAR_COMPRESSED})
 _TEXT_OPS = {"latin1": Op.LATIN1_TEXT, "ascii": Op.ASCII_TEXT}
 
 SUPPORTED_TYPES = frozenset(_OPS)
@@ -107,7 +123,8 @@ class CsvEncoder(_csv.CsvEncoder):
 
     :param header: columns in front of the table's: opcode (I, D), seqno, row_id, commit_timestamp, service, event_id, gtid.
     :param null: the text that stands for NULL.
-    :param max_text_bytes: a longer text (JSON included) in UTF-8 is refused; None: none is.
+    :param max_text_bytes: a longer text (JSON and VECTOR included) in UTF-8 is refused; None: none is.
+    :param max_binary_bytes, max_geometry_bytes: the same for values that are written in hexadecimal.
 
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
     since 1970 UTC. Every CSV row takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
@@ -127,6 +144,8 @@ class CsvEncoder(_csv.CsvEncoder):
         null: str = NULL_CANDIDATES[0],
         service: str = "",
         max_text_bytes: int | None = 65535,
+        max_binary_bytes: int | None = 2 * 1024 * 1024,
+        max_geometry_bytes: int | None = 1_048_447,
         refuse_nul: bool = True,
         refuse_zero_dates: bool = True,
         separator: str = ",",
@@ -146,6 +165,8 @@ class CsvEncoder(_csv.CsvEncoder):
             null=null,
             service=service,
             max_text_bytes=max_text_bytes,
+            max_binary_bytes=max_binary_bytes,
+            max_geometry_bytes=max_geometry_bytes,
             refuse_nul=refuse_nul,
             refuse_zero_dates=refuse_zero_dates,
             separator=separator,
@@ -171,6 +192,7 @@ def _field(table: str, column: Column) -> _Field:
         op = Op.UNSIGNED
     elif op is Op.TEXT and column.charset in _TEXT_OPS:
         op = _TEXT_OPS[column.charset]
+    op = _OLD_OPS.get(column.code, op)
     precision = detail = 0
     if column.code == ColumnType.NEWDECIMAL:
         precision, detail = column.meta & 0xFF, column.meta >> 8
@@ -178,6 +200,8 @@ def _field(table: str, column: Column) -> _Field:
         detail = column.meta
     elif column.type == "binary":
         detail = char_bytes(column.meta)
+    elif column.code in _COMPRESSED:
+        op, detail = Op.COMPRESSED, op
     size, prefix = _extent(column)
     if not _is_possible(column, size, prefix):
         raise CorruptLogError(
@@ -201,7 +225,18 @@ _FIXED = {
     ColumnType.DATETIME: 8,
 }
 _FRACTIONAL = {ColumnType.TIMESTAMP2: 4, ColumnType.DATETIME2: 5, ColumnType.TIME2: 3}
-_PREFIXED = frozenset({ColumnType.BLOB, ColumnType.JSON, ColumnType.GEOMETRY, ColumnType.VECTOR})
+_PREFIXED = frozenset(
+    {
+        ColumnType.BLOB,
+        ColumnType.BLOB_COMPRESSED,
+        ColumnType.JSON,
+        ColumnType.GEOMETRY,
+        ColumnType.VECTOR,
+    }
+)
+_TEXTS = frozenset(
+    {ColumnType.STRING, ColumnType.VARCHAR, ColumnType.VARCHAR_COMPRESSED, ColumnType.VAR_STRING}
+)
 
 
 def _extent(column: Column) -> tuple[int, int]:
@@ -242,5 +277,6 @@ def _is_possible(column: Column, size: int, prefix: int) -> bool:
         return size in (1, 2)
     if code in (ColumnType.SET, ColumnType.BIT):
         return 1 <= size <= 8
-    known = code in _FIXED or code in (ColumnType.STRING, ColumnType.VARCHAR, ColumnType.VAR_STRING)
-    return known and not (code in (ColumnType.FLOAT, ColumnType.DOUBLE) and meta != size)
+    if code in (ColumnType.FLOAT, ColumnType.DOUBLE):
+        return meta == size
+    return code in _FIXED or code in _TEXTS

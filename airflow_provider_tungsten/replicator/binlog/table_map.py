@@ -5,7 +5,9 @@ Format: MySQL `libs/mysql/binlog/event/rows_event.h`, ``Table_map_event`` and it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NoReturn
 
 from airflow_provider_tungsten.replicator.binlog import charsets
@@ -33,6 +35,8 @@ _META_BYTES = {
     ColumnType.VAR_STRING: 2,
     ColumnType.STRING: 2,
     ColumnType.GEOMETRY: 1,
+    ColumnType.BLOB_COMPRESSED: 1,
+    ColumnType.VARCHAR_COMPRESSED: 2,
 }
 _NUMERIC = {
     ColumnType.TINY: "tinyint",
@@ -47,9 +51,9 @@ _NUMERIC = {
 }
 _NAMES = {
     **_NUMERIC,
-    ColumnType.TIMESTAMP: "old timestamp",
-    ColumnType.TIME: "old time",
-    ColumnType.DATETIME: "old datetime",
+    ColumnType.TIMESTAMP: "timestamp",
+    ColumnType.TIME: "time",
+    ColumnType.DATETIME: "datetime",
     ColumnType.DATE: "date",
     ColumnType.TIMESTAMP2: "timestamp",
     ColumnType.DATETIME2: "datetime",
@@ -58,21 +62,41 @@ _NAMES = {
     ColumnType.JSON: "json",
     ColumnType.ENUM: "enum",
     ColumnType.SET: "set",
-    ColumnType.GEOMETRY: "geometry",
     ColumnType.VECTOR: "vector",
 }
 _FRACTIONAL = frozenset({ColumnType.TIMESTAMP2, ColumnType.DATETIME2, ColumnType.TIME2})
-_TEXTUAL = frozenset({ColumnType.VARCHAR, ColumnType.VAR_STRING, ColumnType.STRING, ColumnType.BLOB})
+# Of before MySQL 5.6.4 and of MariaDB's own.
+_OLD_TEMPORAL = frozenset({ColumnType.TIMESTAMP, ColumnType.DATETIME, ColumnType.TIME})
+# By `Field::geometry_type`.
+_GEOMETRIES = (
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geomcollection",
+)
+_BLOB_CODES = frozenset({ColumnType.BLOB, ColumnType.BLOB_COMPRESSED})
+_TEXTUAL = _BLOB_CODES | {
+    ColumnType.VARCHAR,
+    ColumnType.VAR_STRING,
+    ColumnType.STRING,
+    ColumnType.VARCHAR_COMPRESSED,
+}
 # VECTOR is binary, but MySQL counts it among the columns that have a character set.
 _WITH_CHARSET = _TEXTUAL | {ColumnType.VECTOR}
 _LABELLED = frozenset({ColumnType.ENUM, ColumnType.SET})
+_KNOWN_CODES = _NAMES.keys() | _TEXTUAL | {ColumnType.GEOMETRY}
 _BLOBS = {
     1: ("tinytext", "tinyblob"),
     2: ("text", "blob"),
     3: ("mediumtext", "mediumblob"),
     4: ("longtext", "longblob"),
 }
-_BINARY = 63
+# `make_functional_index_column_name` in MySQL's `sql/sql_table.cc`.
+_HIDDEN = re.compile(r"!hidden!.+!\d+!\d+").fullmatch
 
 # Kinds of optional metadata (`Table_map_event::Optional_metadata_field_type`).
 _SIGNEDNESS = 1
@@ -191,16 +215,19 @@ def _parse(body: bytes) -> TableDefinition:
     types = reader.take(reader.packed())
     metas = _read_metas(types, _Reader(reader.text()), f"{schema}.{table}")
     nulls = reader.take((len(types) + 7) // 8)
-    metadata = _Metadata(reader)
+    metadata = _Metadata(reader, f"{schema}.{table}")
     return _Builder(schema, table, types, metas, nulls, metadata).build()
 
 
 def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
     metas = []
     for number, code in enumerate(types, 1):
-        if code not in _NAMES and code not in _TEXTUAL:
+        if code not in _KNOWN_CODES:
+            what = (
+                "is the array of a multi-valued index" if code == ColumnType.TYPED_ARRAY else "is not known"
+            )
             raise UnsupportedError(
-                f"{table}: column {number} has the type code {code}, which is not known; exclude the table"
+                f"{table}: column {number} has the type code {code}, which {what}; exclude the table"
             )
         metas.append(reader.number(_META_BYTES.get(code, 0)))  # type: ignore[call-overload]
     if reader:
@@ -216,12 +243,14 @@ def _bits(mask: bytes) -> Iterator[bool]:
 class _Metadata:
     """The optional metadata as they stand, by kind."""
 
-    def __init__(self, reader: _Reader) -> None:
+    def __init__(self, reader: _Reader, table: str) -> None:
         self._fields: dict[int, bytes] = {}
         while reader:
             kind = reader.number()
             if kind not in _KNOWN_METADATA:
-                raise UnsupportedError(f"a TABLE_MAP holds metadata of the unknown kind {kind}")
+                raise UnsupportedError(
+                    f"{table}: its TABLE_MAP holds metadata of the unknown kind {kind}; exclude the table"
+                )
             self._fields[kind] = reader.text()
 
     def __contains__(self, kind: int) -> bool:
@@ -284,7 +313,12 @@ class _Builder:
             ColumnType.ENUM: self._metadata.members(_ENUM_MEMBERS),
             ColumnType.SET: self._metadata.members(_SET_MEMBERS),
         }
+        self._geometries = iter(self._metadata.numbers(_GEOMETRY_TYPE))
+        self._dimensions = iter(self._metadata.numbers(_VECTOR_DIMENSION))
         columns = tuple(self._column(index, name) for index, name in enumerate(names))
+        if _VISIBILITY not in self._metadata:
+            # Servers that tell it do not log hidden columns any more.
+            columns = tuple(replace(column, hidden=bool(_HIDDEN(column.name))) for column in columns)
         return TableDefinition(self._schema, self._table, columns, self._primary_key(names))
 
     def _names(self) -> list[str]:
@@ -319,14 +353,30 @@ class _Builder:
                 self._corrupt(f"column {name} has no members")
             labels = tuple(charsets.decode(member, charset) for member in members)
             return Column(name, _NAMES[code], int(code), meta, False, charset, labels, nullable=nullable)
+        if code == ColumnType.GEOMETRY:
+            return Column(name, self._geometry(name), int(code), meta, nullable=nullable)
         length = scale = None
         if code == ColumnType.VECTOR:
             next(self._collations)
+            length = next(self._dimensions, None)
         elif code == ColumnType.BIT:
             length = (meta & 0xFF) + (meta >> 8) * 8
         elif code in _FRACTIONAL:
             scale = meta
+        elif code in _OLD_TEMPORAL:
+            # Only MariaDB names the columns of a table that has them, and there they may have fractions of any size.
+            raise UnsupportedError(
+                f"{self._schema}.{self._table}.{name} is kept in MariaDB's old format of {_NAMES[code].upper()}, of which the log "
+                "does not tell the size. On the source, SET GLOBAL mysql56_temporal_format=ON and ALTER TABLE … FORCE; start "
+                "behind that, or exclude the table"
+            )
         return Column(name, _NAMES[code], int(code), meta, length=length, scale=scale, nullable=nullable)
+
+    def _geometry(self, name: str) -> str:
+        kind = next(self._geometries, 0)
+        if kind >= len(_GEOMETRIES):
+            self._corrupt(f"column {name} is a geometry of the unknown type {kind}")
+        return _GEOMETRIES[kind]
 
     def _number(self, name: str, code: ColumnType, meta: int, nullable: bool) -> Column:
         unsigned = next(self._signs, None)
@@ -342,12 +392,14 @@ class _Builder:
     def _text(self, name: str, code: ColumnType, meta: int, nullable: bool) -> Column:
         charset = self._charset(name, next(self._collations))
         binary = charset == "binary"
-        if code == ColumnType.BLOB:
+        if code in _BLOB_CODES:
             if meta not in _BLOBS:
                 self._corrupt(f"column {name} has lengths of {meta} bytes")
             length, kind = (1 << 8 * meta) - 1, _BLOBS[meta][binary]
         else:
             octets = char_bytes(meta) if code == ColumnType.STRING else meta
+            if code == ColumnType.VARCHAR_COMPRESSED:
+                octets -= 1  # for the byte that says how
             length = octets // charsets.max_bytes(charset)
             kind = (
                 ("char", "binary")[binary] if code == ColumnType.STRING else ("varchar", "varbinary")[binary]

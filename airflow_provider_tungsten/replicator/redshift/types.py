@@ -36,6 +36,19 @@ _INTEGERS = {
 }
 _TEXTS = {"tinytext", "text", "mediumtext", "longtext"}
 _BLOBS = {"tinyblob", "blob", "mediumblob", "longblob"}
+_GEOMETRIES = {
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geomcollection",
+    "geometrycollection",
+}
+# Of a float in its longest text, -0.00000000000001234567, with the comma behind it.
+_DIMENSION_BYTES = 27
 
 # Decimal digits in front of the point that a type holds at least.
 _DIGITS = {"SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
@@ -137,6 +150,11 @@ def redshift_type(column: Column, where: str) -> RedshiftType:
         return _varchar((column.length or MAX_VARCHAR) * 4)
     if kind == "json":
         return RedshiftType("VARCHAR", MAX_VARCHAR)
+    if kind == "vector":
+        return _varchar((column.length or MAX_VARCHAR) * _DIMENSION_BYTES + 1)
+    if kind in _GEOMETRIES:
+        # COPY reads it from hexadecimal EWKB ("Using COPY with spatial data").
+        return RedshiftType("GEOMETRY")
     if kind in ("enum", "set"):
         return _varchar(_label_bytes(column))
     if kind in ("binary", "varbinary") or kind in _BLOBS:

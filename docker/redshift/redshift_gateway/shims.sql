@@ -128,14 +128,21 @@ CREATE OR REPLACE VIEW pg_catalog.stl_load_errors AS
     error_code AS err_code, error_message::char(100) AS err_reason
   FROM redshift_gateway.load_errors;
 
+DO $do$ BEGIN
+  IF to_regtype('redshift_gateway.geometry') IS NULL THEN
+    CREATE DOMAIN redshift_gateway.geometry AS bytea CHECK (octet_length(VALUE) <= 1048447);
+  END IF;
+END $do$;
+
 -- Catalog --------------------------------------------------------------------------------------------------------
 CREATE OR REPLACE VIEW redshift_gateway.column_types AS
   SELECT c.oid AS table_id, n.nspname AS table_schema, c.relname AS table_name, a.attname AS column_name, a.attnum,
     row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) AS ordinal_position, a.attnotnull, a.attidentity,
     pg_get_expr(d.adbin, d.adrelid) AS column_default, b.typname AS base_type,
-    CASE b.typname WHEN 'bytea' THEN 'binary varying' WHEN 'jsonb' THEN 'super' WHEN 'json' THEN 'super'
-      WHEN 'text' THEN 'character varying' WHEN 'name' THEN 'character varying'
-      ELSE format_type(b.oid, NULL) END AS data_type,
+    CASE WHEN t.oid = 'redshift_gateway.geometry'::regtype THEN 'geometry' ELSE
+      CASE b.typname WHEN 'bytea' THEN 'binary varying' WHEN 'jsonb' THEN 'super' WHEN 'json' THEN 'super'
+        WHEN 'text' THEN 'character varying' WHEN 'name' THEN 'character varying'
+        ELSE format_type(b.oid, NULL) END END AS data_type,
     CASE WHEN b.typname IN ('varchar', 'bpchar') AND a.atttypmod >= 0 THEN a.atttypmod - 4
       WHEN b.typname = 'bytea' THEN substring(t.typname from '^varbyte_(\d+)$')::integer
       WHEN b.typname IN ('varchar', 'text') THEN 65535 WHEN b.typname = 'name' THEN 128 END AS max_length,

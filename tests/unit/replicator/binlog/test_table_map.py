@@ -17,7 +17,22 @@ THINGS = bytes.fromhex(
     "0b0408fcff00050502016101e9060502017801790904070400000c02fffe"
 )
 # CREATE TABLE x2.simple (id INT, v INT, PRIMARY KEY (v, id))
+# CREATE TABLE x2.places (id INT PRIMARY KEY, g GEOMETRY, p POINT, y POLYGON NOT NULL, c GEOMETRYCOLLECTION, v VECTOR(7))
+PLACES = bytes.fromhex(
+    "74000000000001000278320006706c61636573000603fffffffff20504040404043601010002013f0704000103070d0107040d026964016701700179016301760801000c01fc"
+)
+# Of a MariaDB 10.11.14: CREATE TABLE x.m (id INT PRIMARY KEY, u UUID, i6 INET6, i4 INET4, vc VARCHAR(100) COMPRESSED,
+#   vl VARCHAR(300) COMPRESSED, b BLOB COMPRESSED, t TEXT COMPRESSED, vb VARBINARY(50) COMPRESSED, j JSON)
+MARIADB = bytes.fromhex(
+    "1900000000000100017800016d000a03fefefe8d8d8c8c8dfc0ffe10fe10fe049101b1040202330004fe0301010002093f032d042d062d082e"
+    "041a026964017502693602693402766302766c01620174027662016a080100"
+)
+# and CREATE TABLE x.o (id INT PRIMARY KEY, a DATETIME, …) while mysql56_temporal_format=OFF
+MARIADB_OLD = bytes.fromhex(
+    "1d00000000000100017800016f0007030c0b070c0b07007e010100040f026964016101620163016401650166080100"
+)
 SIMPLE = bytes.fromhex("7e00000000000100027832000673696d706c6500020303000001010004050269640176080201000c01c0")
+VISIBILITY = bytes.fromhex("0c01c0")
 
 
 def test_a_definition_has_all_that_the_log_tells() -> None:
@@ -27,7 +42,7 @@ def test_a_definition_has_all_that_the_log_tells() -> None:
         (
             Column("id", "int", 3, unsigned=True, nullable=False),
             Column("b", "bit", 16, 3, length=3),
-            Column("v", "vector", 242, 4),
+            Column("v", "vector", 242, 4, length=2),
             Column("d", "decimal", 246, 0x20A, length=10, scale=2),
             Column("s", "set", 248, 0x1F8, charset="latin1", members=("a", "é")),
             Column("e", "enum", 247, 0x1F7, charset="utf8mb4", members=("x", "y")),
@@ -43,6 +58,49 @@ def test_a_definition_has_all_that_the_log_tells() -> None:
         ),
         ("l", "id"),
     )
+
+
+def test_geometries_have_their_kind_and_vectors_their_dimensions() -> None:
+    columns = TableMaps().definition(PLACES).columns
+    assert [(column.type, column.length) for column in columns] == [
+        ("int", None),
+        ("geometry", None),
+        ("point", None),
+        ("polygon", None),
+        ("geomcollection", None),
+        ("vector", 7),
+    ]
+
+
+def test_mariadbs_types_are_what_the_log_tells() -> None:
+    columns = TableMaps().definition(MARIADB).columns
+    assert [(column.type, column.code, column.length, column.charset) for column in columns] == [
+        ("int", 3, None, None),
+        ("binary", 254, 16, None),
+        ("binary", 254, 16, None),
+        ("binary", 254, 4, None),
+        ("varchar", 141, 100, "utf8mb4"),
+        ("varchar", 141, 300, "utf8mb4"),
+        ("blob", 140, 65535, None),
+        ("text", 140, 65535, "utf8mb4"),
+        ("varbinary", 141, 50, None),
+        ("longtext", 252, 2**32 - 1, "utf8mb4"),
+    ]
+
+
+def test_mariadbs_old_times_are_refused_with_the_mend() -> None:
+    with pytest.raises(UnsupportedError, match=r"x\.o\.a .*old format of DATETIME.*mysql56_temporal_format"):
+        TableMaps().definition(MARIADB_OLD)
+
+
+def test_a_functional_indexs_column_is_hidden_where_the_server_logged_it() -> None:
+    name = b"!hidden!i!0!0"
+    logged = SIMPLE.replace(b"\x04\x05\x02id\x01v", b"\x04\x11\x02id" + bytes([len(name)]) + name)
+    definition = TableMaps().definition(logged.removesuffix(VISIBILITY))
+    assert definition.hidden == {"!hidden!i!0!0"}
+    assert TableDefinition.from_json(definition.json) == definition
+    # A server that tells what is visible does not log hidden columns: the name is a user's.
+    assert not TableMaps().definition(logged).hidden
 
 
 def test_a_key_has_its_own_order() -> None:
@@ -84,7 +142,11 @@ def test_missing_names_are_refused_with_the_setting() -> None:
 def test_unknown_types_collations_and_metadata_are_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"x2\.simple: column 2 has the type code 99"):
         TableMaps().definition(SIMPLE.replace(b"\x02\x03\x03", b"\x02\x03\x63"))
-    with pytest.raises(UnsupportedError, match="unknown kind 14"):
+    with pytest.raises(
+        UnsupportedError, match=r"x2\.simple: column 1 has the type code 20, which is the array"
+    ):
+        TableMaps().definition(SIMPLE.replace(b"\x02\x03\x03", b"\x02\x14\x03"))
+    with pytest.raises(UnsupportedError, match=r"x2\.simple: .*unknown kind 14"):
         TableMaps().definition(SIMPLE + b"\x0e\x01\x00")
     with pytest.raises(UnsupportedError, match=r"x2\.things\.l: collation id 2048"):
         TableMaps().definition(

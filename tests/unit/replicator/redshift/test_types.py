@@ -62,6 +62,11 @@ def sql(kind: str, **arguments: Any) -> str:
         ("tinyblob", {"length": 255}, "VARBYTE(255)"),
         ("blob", {"length": 65535}, "VARBYTE(65535)"),
         ("longblob", {"length": 2**32 - 1}, "VARBYTE(2097152)"),
+        ("geometry", {}, "GEOMETRY"),
+        ("geometrycollection", {}, "GEOMETRY"),
+        ("vector", {"length": 3}, "VARCHAR(82)"),
+        ("vector", {"length": 16383}, "VARCHAR(65535)"),
+        ("vector", {}, "VARCHAR(65535)"),
     ],
 )
 def test_every_value_of_the_column_fits(kind: str, arguments: dict[str, Any], expected: str) -> None:
@@ -70,9 +75,9 @@ def test_every_value_of_the_column_fits(kind: str, arguments: dict[str, Any], ex
 
 def test_a_type_without_a_place_says_how_to_exclude_it() -> None:
     with pytest.raises(
-        UnsupportedError, match=r"shop\.t\.c is of type VECTOR.*exclude_columns: \[shop\.t\.c\]"
+        UnsupportedError, match=r"shop\.t\.c is of type INET6.*exclude_columns: \[shop\.t\.c\]"
     ):
-        sql("vector")
+        sql("inet6")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,8 @@ def test_binary_values_wait_as_hexadecimal_text_while_it_fits(size: int, staged:
         (("BIGINT",), ("BOOLEAN",), False),
         (("TIMESTAMPTZ",), ("TIMESTAMP",), False),
         (("VARBYTE",), ("VARBYTE", 16), True),
+        (("GEOMETRY",), ("GEOMETRY",), True),
+        (("VARBYTE",), ("GEOMETRY",), False),
         (("VARBYTE", 8), ("VARBYTE", 16), False),
         (("VARCHAR", 65535), ("DATE",), False),
     ],
@@ -114,4 +121,5 @@ def test_the_catalog_is_read_in_the_same_terms() -> None:
     assert catalog_type("numeric", None, 10, 2) == RedshiftType("DECIMAL", 10, 2)
     assert catalog_type("integer", None, 32, 0) == RedshiftType("INTEGER")
     assert catalog_type("binary varying", None, None, None) == RedshiftType("VARBYTE")
+    assert catalog_type("geometry", None, None, None) == RedshiftType("GEOMETRY")
     assert catalog_type("super", None, None, None) == RedshiftType("SUPER")
