@@ -23,10 +23,12 @@ from tests.stack.mysql import MySQL
 from tests.stack.process import free_port
 
 
-def examine(mysql: MySQL, folder: Path, *, user: MySQLEndpoint | None = None, **source: Any) -> ServerFacts:
-    where = user or endpoint(mysql)
+def examine(
+    mysql: MySQL, folder: Path, *, user: MySQLEndpoint | None = None, first_start: bool = False, **source: Any
+) -> ServerFacts:
+    where, store = user or endpoint(mysql), open_storage(str(folder))
     with closing(connect(where)) as connection:
-        return preflight(connection, where, service(folder, **source), open_storage(str(folder)))
+        return preflight(connection, where, service(folder, **source), store, first_start=first_start)
 
 
 def findings(mysql: MySQL, folder: Path, **source: Any) -> list[str]:
@@ -124,6 +126,67 @@ def test_sync_binlog_off_is_only_a_warning(mysql: MySQL, database: str, tmp_path
     finally:
         mysql.execute("SET GLOBAL sync_binlog = 1")
     assert [warning.split()[0] for warning in facts.warnings] == ["sync_binlog"]
+
+
+@pytest.fixture
+def managed(mysql: MySQL) -> Iterator[MySQL]:
+    """The server with what makes Amazon RDS and Aurora known: their table of settings, in which nothing is set."""
+    mysql.execute(
+        "CREATE TABLE mysql.rds_configuration (name VARCHAR(100) PRIMARY KEY, value VARCHAR(100))",
+        "INSERT INTO mysql.rds_configuration VALUES ('binlog retention hours', NULL)",
+    )
+    yield mysql
+    mysql.execute("DROP TABLE mysql.rds_configuration")
+
+
+def test_managed_servers_keep_their_log_by_a_setting_of_their_own(
+    managed: MySQL, database: str, tmp_path: Path
+) -> None:
+    (finding,) = findings(managed, tmp_path, include=[f"{database}.*"])
+    assert "is kept for 0 hours" in finding
+    assert "CALL mysql.rds_set_configuration('binlog retention hours', 24)" in finding
+    managed.execute("UPDATE mysql.rds_configuration SET value = '36'")
+    examine(managed, tmp_path, include=[f"{database}.*"])
+    (finding,) = findings(managed, tmp_path, include=[f"{database}.*"], min_retention_hours=36.5)
+    assert "is kept for 36 hours" in finding
+    assert "'binlog retention hours', 37)" in finding
+
+
+def test_managed_servers_are_set_in_their_parameter_group(
+    managed: MySQL, database: str, tmp_path: Path
+) -> None:
+    managed.execute(
+        "UPDATE mysql.rds_configuration SET value = '24'", "SET GLOBAL binlog_row_image = 'MINIMAL'"
+    )
+    try:
+        (finding,) = findings(managed, tmp_path, include=[f"{database}.*"])
+    finally:
+        managed.execute("SET GLOBAL binlog_row_image = 'FULL'")
+    assert "in the DB parameter group set binlog_row_image = 'FULL'" in finding
+
+
+def test_what_is_prepared_at_a_first_start_is_known(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
+    mysql.execute("CREATE USER careful IDENTIFIED BY 'p'")
+    mysql.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT, XA_RECOVER_ADMIN ON *.* TO careful")
+    careful = endpoint(mysql, user="careful", password="p")
+    xid = "X'61ff',X'',7"
+    try:
+        steps = (
+            f"XA START {xid}",
+            "INSERT INTO t VALUES (1)",
+            f"XA END {xid}",
+            f"XA PREPARE {xid}",
+        )
+        mysql.execute(*steps, database=database)
+        facts = examine(mysql, tmp_path, user=careful, first_start=True, include=[f"{database}.*"])
+        assert (facts.prepared_xids, facts.warnings) == ((xid,), ())
+        assert examine(mysql, tmp_path, user=careful, include=[f"{database}.*"]).prepared_xids == ()
+        facts = examine(mysql, tmp_path, first_start=True, include=[f"{database}.*"])
+        assert facts.prepared_xids == ()
+        assert "GRANT XA_RECOVER_ADMIN ON *.* TO 'tungsten'@'%'" in facts.warnings[0]
+    finally:
+        mysql.execute(f"XA ROLLBACK {xid}", "DROP USER careful")
 
 
 @contextmanager

@@ -135,9 +135,9 @@ _POST_HEADERS.update(dict.fromkeys(set(_KINDS) - _ROWS_V1, 10))
 
 
 def server_version(text: str) -> tuple[int, int, int]:
-    """``5.1.34sp1`` → (5, 1, 34); what cannot be read is (0, 0, 0)."""
-    match = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    """``5.1.34sp1`` → (5, 1, 34), ``26.7`` → (26, 7, 0); what cannot be read is (0, 0, 0)."""
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
 
 
 def parse_format_description(body: bytes) -> FormatDescription:

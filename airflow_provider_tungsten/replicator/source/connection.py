@@ -32,17 +32,14 @@ _NOT_LET_IN = frozenset({ER.HOST_NOT_PRIVILEGED, ER.HOST_IS_BLOCKED, 1251, 2059,
 _UNAVAILABLE = frozenset(
     {
         *(CR.CR_CONNECTION_ERROR, CR.CR_CONN_HOST_ERROR, CR.CR_UNKNOWN_HOST, CR.CR_SERVER_GONE_ERROR),
-        *(CR.CR_SERVER_LOST, ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.SERVER_SHUTDOWN),
-        *(
-            ER.QUERY_INTERRUPTED,
-            ER.NET_READ_ERROR,
-            ER.NET_WRITE_INTERRUPTED,
-            ER.LOCK_WAIT_TIMEOUT,
-            1927,
-            3169,
-        ),
+        *(CR.CR_SERVER_LOST, CR.CR_SERVER_LOST_EXTENDED, ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS),
+        *(ER.USER_LIMIT_REACHED, ER.SERVER_SHUTDOWN, ER.NORMAL_SHUTDOWN, ER.ABORTING_CONNECTION),
+        *(ER.NEW_ABORTING_CONNECTION, ER.NET_READ_ERROR, ER.NET_READ_INTERRUPTED, ER.NET_ERROR_ON_WRITE),
+        *(ER.NET_WRITE_INTERRUPTED, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT),
+        *(1927, 3032, 3169, 4031),  # killed, offline mode, session killed, idle for too long
     }
 )
+_IAM_TOKEN = "X-Amz-Signature="  # an RDS token, which is given as password, is a signed address
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,10 @@ def explain(endpoint: MySQLEndpoint, error: pymysql.err.MySQLError) -> TungstenE
         finding = (
             f"access denied for user {endpoint.user!r}: check user, password and the host it may come from"
         )
+        if _IAM_TOKEN in endpoint.password:
+            finding += (
+                "; the password is an IAM token, which expires after 15 minutes: give a user with a password"
+            )
     elif code in _PRIVILEGE:
         finding = f"a privilege is missing ({text}): {grant(endpoint.user)}"
     elif code == _SECURE_TRANSPORT_REQUIRED:

@@ -5,6 +5,7 @@ What sessions can change while the log is read is watched by the extractor, too.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -37,19 +38,17 @@ _REPLICA_WORDS: Version = (8, 0, 22)  # SHOW REPLICAS, SHOW REPLICA STATUS
 _BINARY_LOG_STATUS: Version = (8, 2, 0)  # SHOW BINARY LOG STATUS; SHOW MASTER STATUS is gone since 8.4
 _LOGGED_CASCADES: Version = (9, 6, 0)
 _NAMED_AT_MOST = 20
+_NOT_TOLD = frozenset({ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.XAER_RMERR})
 _CLOCK_SECONDS = 5.0
 
 _VARIABLES = (
-    *("binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format", "binlog_row_image"),
-    *(
-        "binlog_row_metadata",
-        "binlog_row_value_options",
-        "gtid_mode",
-        "innodb_native_foreign_keys",
-        "log_bin",
-    ),
-    *("log_replica_updates", "log_slave_updates", "server_id", "server_uuid", "sync_binlog"),
+    *("aurora_version", "binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format"),
+    *("binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "gtid_mode", "gtid_purged"),
+    *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
+    *("server_uuid", "sync_binlog"),
 )
+# What stands in @@version or @@version_comment of servers that speak MySQL's protocol but keep no binary log of its.
+_NO_MYSQL = ("tidb", "vitess", "planetscale")
 # Setting → the value that is needed, and why.
 _NEEDED = {
     "binlog_format": ("ROW", "other formats log statements, not rows"),
@@ -66,6 +65,9 @@ class ServerFacts:
     :param gtids: whether ``gtid_mode`` is ON.
     :param file, position, gtid_executed: where its log ended.
     :param clock_offset: seconds by which its clock is ahead of ours.
+    :param gtid_purged: executed there and not in its log, or no longer.
+    :param prepared_xids: XA transactions that were prepared and not decided, as ``X'61',X'',1``; asked only for a
+        first start, as whoever starts behind their rows will meet no more than their end.
     :param warnings: what is not right but does no harm.
     """
 
@@ -76,6 +78,8 @@ class ServerFacts:
     position: int
     gtid_executed: str
     clock_offset: float
+    gtid_purged: str = ""
+    prepared_xids: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -85,10 +89,16 @@ def report_host(service: str) -> str:
 
 
 def preflight(
-    connection: Connection, endpoint: MySQLEndpoint, service: Service, storage: Storage
+    connection: Connection,
+    endpoint: MySQLEndpoint,
+    service: Service,
+    storage: Storage,
+    *,
+    first_start: bool = False,
 ) -> ServerFacts:
     """Asks all questions; writes nothing but the store's own probe.
 
+    :param first_start: there is no log yet, so transactions that are prepared now matter.
     :raises PreflightError: with all findings.
     :raises SourceUnavailableError, StorageUnavailableError: somebody did not answer.
     """
@@ -96,6 +106,8 @@ def preflight(
         version = _checked_version(connection, endpoint)
         examination = _Examination(connection, endpoint, service, version)
         findings = [*examination.findings()]
+        if first_start:
+            examination.ask_for_prepared()
     if (finding := storage.check_write_once()) is not None:
         findings.append(finding)
     if findings:
@@ -114,7 +126,12 @@ def _checked_version(connection: Connection, endpoint: MySQLEndpoint) -> Version
     server = rows(connection, "SELECT @@version AS version, @@version_comment AS comment")[0]
     version = server_version(server["version"])
     finding = None
-    if "mariadb" in f"{server['version']} {server['comment']}".lower():
+    known_as = f"{server['version']} {server['comment']}".lower()
+    if any(name in known_as for name in _NO_MYSQL):
+        finding = (
+            f"{server['comment']} {server['version']} keeps no MySQL binary log: read from a MySQL server"
+        )
+    elif "mariadb" in known_as:
         finding = "MariaDB has its own GTIDs and events, which are not understood: use MySQL 8.0 or later"
     elif version < _OLDEST:
         finding = f"MySQL {server['version']} cannot log column names: use MySQL 8.0 or later"
@@ -137,10 +154,18 @@ class _Examination:
         self._version = version
         self._warnings: list[str] = []
         self._clock_offset = 0.0
+        self._prepared_xids: tuple[str, ...] = ()
         self._status: dict[str, Any] = {}
         marks = ", ".join(["%s"] * len(_VARIABLES))
         found = rows(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", _VARIABLES)
         self._variables: Variables = {row["Variable_name"]: row["Value"] for row in found}
+        self._managed = bool(
+            rows(
+                connection,
+                "SELECT 1 FROM information_schema.tables"
+                " WHERE table_schema = 'mysql' AND table_name = 'rds_configuration'",
+            )
+        )
 
     def facts(self) -> ServerFacts:
         return ServerFacts(
@@ -151,6 +176,8 @@ class _Examination:
             position=int(self._status["Position"]),
             gtid_executed=re.sub(r"\s", "", self._status.get("Executed_Gtid_Set") or ""),
             clock_offset=self._clock_offset,
+            gtid_purged=re.sub(r"\s", "", self._variables.get("gtid_purged", "")),
+            prepared_xids=self._prepared_xids,
             warnings=tuple(self._warnings),
         )
 
@@ -180,18 +207,30 @@ class _Examination:
 
     def _log(self) -> Iterator[str]:
         if self._variables["log_bin"] != "ON":
-            yield "the binary log is off (log_bin): start the server with log-bin"
+            mend = "start the server with log-bin"
+            if "aurora_version" in self._variables:
+                mend = "set binlog_format = ROW in the DB cluster parameter group, and read from the cluster's writer"
+            elif self._managed:
+                mend = "switch automated backups on; a read replica needs its own"
+            yield f"the binary log is off (log_bin): {mend}"
         for name, (needed, reason) in _NEEDED.items():
             value = self._variables.get(name, needed)
             if value.upper() != needed:
-                yield f"{name} is {value}, {reason}: SET PERSIST {name} = '{needed}'"
+                yield f"{name} is {value}, {reason}: {self._setting(name, repr(needed))}"
         if self._variables.get("sync_binlog") != "1":
             self._warnings.append(
                 f"sync_binlog is {self._variables.get('sync_binlog')}: a crash of the source can take back "
-                "transactions that were read already; SET PERSIST sync_binlog = 1"
+                f"transactions that were read already; {self._setting('sync_binlog', '1')}"
             )
 
+    def _setting(self, name: str, value: str) -> str:
+        """How a variable is set there; managed servers take it from their parameter group alone."""
+        return f"{'in the DB parameter group set' if self._managed else 'SET PERSIST'} {name} = {value}"
+
     def _retention(self) -> Iterator[str]:
+        if self._managed:
+            yield from self._managed_retention()
+            return
         seconds = int(self._variables.get("binlog_expire_logs_seconds", "0"))
         needed = int(self._source.min_retention_hours * 3600)
         kept = not seconds or self._variables.get("binlog_expire_logs_auto_purge", "ON") == "OFF"
@@ -199,6 +238,21 @@ class _Examination:
             yield (
                 f"the binary log is kept for {seconds / 3600:g} hours (binlog_expire_logs_seconds), less than "
                 f"source.min_retention_hours: SET PERSIST binlog_expire_logs_seconds = {needed}"
+            )
+
+    def _managed_retention(self) -> Iterator[str]:
+        """Amazon RDS and Aurora purge by a setting of their own, whatever MySQL's variable says; NULL: at once."""
+        found = rows(
+            self._connection,
+            "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'",
+        )
+        hours = float(found[0]["value"] or 0) if found else 0.0
+        needed = self._source.min_retention_hours
+        if hours < needed:
+            yield (
+                f"the binary log is kept for {hours:g} hours (binlog retention hours), less than "
+                "source.min_retention_hours: "
+                f"CALL mysql.rds_set_configuration('binlog retention hours', {max(24, math.ceil(needed))})"
             )
 
     def _replica(self) -> Iterator[str]:
@@ -311,6 +365,20 @@ class _Examination:
                 "it in source.accept_unlogged_cascades"
             )
 
+    def ask_for_prepared(self) -> None:
+        """Sets what :class:`ServerFacts` says of prepared XA transactions; a warning where the user may not ask."""
+        try:
+            found = rows(self._connection, "XA RECOVER CONVERT XID")
+        except OperationalError as error:
+            if error.args[0] not in _NOT_TOLD:
+                raise
+            self._warnings.append(
+                "XA transactions that are prepared now cannot be asked for; extraction would stop at their XA COMMIT: "
+                f"GRANT XA_RECOVER_ADMIN ON *.* TO '{self._endpoint.user}'@'%'"
+            )
+            return
+        self._prepared_xids = tuple(_xid(row) for row in found)
+
     def _clock(self) -> Iterator[str]:
         before = time.time()
         theirs = float(rows(self._connection, "SELECT UNIX_TIMESTAMP(NOW(6)) AS now")[0]["now"])
@@ -320,6 +388,13 @@ class _Examination:
                 f"the source's clock differs from ours by {self._clock_offset:+.1f} s: lag is shown wrong by that much"
             )
         yield from ()
+
+
+def _xid(row: dict[str, Any]) -> str:
+    """As XA_PREPARE events give it, see :class:`~.events.XaPrepare`."""
+    digits = row["data"].removeprefix("0x").lower()
+    middle = 2 * row["gtrid_length"]
+    return f"X'{digits[:middle]}',X'{digits[middle:]}',{row['formatID']}"
 
 
 def _names(tables: set[tuple[str, str]]) -> str:

@@ -114,9 +114,9 @@ def test_xa_prepare() -> None:
 
 
 def test_versions() -> None:
-    texts = "5.1.34sp1", "8.0.45-36", "9.7.4-2", "10.5.15-MariaDB-log", "26.7.0", "nonsense"
+    texts = "5.1.34sp1", "8.0.45-36", "9.7.4-2", "10.5.15-MariaDB-log", "26.7.0", "26.10", "nonsense"
     assert [server_version(text) for text in texts] == [
-        (5, 1, 34), (8, 0, 45), (9, 7, 4), (10, 5, 15), (26, 7, 0), (0, 0, 0)
+        (5, 1, 34), (8, 0, 45), (9, 7, 4), (10, 5, 15), (26, 7, 0), (26, 10, 0), (0, 0, 0)
     ]  # fmt: skip
 
 
