@@ -23,7 +23,7 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     parse_rotate,
     parse_xa_prepare,
 )
-from airflow_provider_tungsten.replicator.binlog.framing import Event, payload_events
+from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
@@ -145,6 +145,10 @@ class Assembler:
     def unverified(self) -> DivergedError | None:
         """Until the last transaction we hold was met again: what it means when reading fails, or ends, before that."""
         return None if self._expected is None else DivergedError(self._another(self._expected))
+
+    def feed(self, stream: EventStream, chunk: bytes | memoryview) -> None:
+        """Takes in what the stream makes of the next piece of the log; as :meth:`take`."""
+        self.take(stream.feed(chunk))
 
     def take(self, events: Sequence[Event]) -> None:
         """Takes in events up to the one that ends reading; see ``ended``.

@@ -259,8 +259,8 @@ class _Task:
         try:
             with open_dump(self._replica, began_at.file, position) as dump:
                 began = told = time.monotonic()
-                for events in dump:
-                    self._assembler.take(events)
+                for chunk in dump:
+                    self._assembler.feed(dump.stream, chunk)
                     self._append(writer)
                     now = time.monotonic()
                     if now - began > self._max_seconds:

@@ -37,6 +37,10 @@ cdef enum:
     CHECKSUM = 4
     PACKET_LIMIT = 0xFFFFFF
 
+# MySQL's largest packet is 1 GiB (`MAX_MAX_ALLOWED_PACKET`); some room for what stands in front of the values.
+cdef enum:
+    MAX_EVENT = 0x40010000
+
 cdef enum:
     CHECKSUM_UNKNOWN = -1
     CHECKSUM_NONE = 0
@@ -104,6 +108,7 @@ cdef class EventStream:
     cdef readonly object error
     cdef uint64_t _position
     cdef bint _verify
+    cdef bint _packed
     cdef int _checksum
     cdef int _sequence
     cdef vector[uint8_t] _pending
@@ -112,12 +117,15 @@ cdef class EventStream:
     cdef object _last_server_id
     cdef object _last_end
 
-    def __init__(self, str file, position, *, bint verify_checksum=True):
+    def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
+        if framing not in ("packets", "file"):
+            raise ValueError(f"not a framing: {framing!r}")
         self.file = file
         self.ended = False
         self.error = None
         self._position = position
         self._verify = verify_checksum
+        self._packed = framing == "packets"
         self._checksum = CHECKSUM_UNKNOWN
         self._sequence = -1
         self._last_timestamp = self._last_server_id = self._last_end = 0
@@ -126,6 +134,10 @@ cdef class EventStream:
     def position(self):
         return self._position
 
+    @property
+    def pending(self):
+        return self._pending.size() + self._joined.size()
+
     def feed(self, const uint8_t[::1] chunk not None):
         cdef list events = []
         cdef size_t used
@@ -133,13 +145,32 @@ cdef class EventStream:
         if size == 0 or self.ended or self.error is not None:
             return events
         if self._pending.empty():
-            used = self._packets(&chunk[0], size, events)
+            used = self._take(&chunk[0], size, events)
             self._pending.assign(&chunk[0] + used, &chunk[0] + size)
         else:
             self._pending.insert(self._pending.end(), &chunk[0], &chunk[0] + size)
-            used = self._packets(self._pending.data(), self._pending.size(), events)
+            used = self._take(self._pending.data(), self._pending.size(), events)
             self._pending.erase(self._pending.begin(), self._pending.begin() + used)
         return events
+
+    cdef size_t _take(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
+        return self._packets(data, size, events) if self._packed else self._bare(data, size, events)
+
+    cdef size_t _bare(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
+        """Takes in whole events as they lie in a file; how many bytes they were."""
+        cdef size_t at = 0
+        cdef size_t length
+        while size - at >= HEADER:
+            length = _u32(data + at + 9)
+            if length > MAX_EVENT:
+                raise self._corrupt(f"an event says that it has {length} bytes: more than MySQL can write")
+            if size - at < length:
+                break
+            if length < HEADER:
+                raise self._corrupt("an event is shorter than an event's header")
+            self._event(data + at, length, events)
+            at += length
+        return at
 
     cdef size_t _packets(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
         """Takes in whole packets; how many bytes they were."""
@@ -161,6 +192,8 @@ cdef class EventStream:
 
     cdef int _join(self, const uint8_t* data, size_t length, list events) except -1:
         self._joined.insert(self._joined.end(), data, data + length)
+        if self._joined.size() > MAX_EVENT + 1:
+            raise self._corrupt("an event is larger than MySQL can write")
         if self._joined.size() > 1 + HEADER and self._joined.size() > 1 + <size_t>_u32(self._joined.data() + 10):
             raise self._corrupt("an event is longer than its header says")
         if length < PACKET_LIMIT:

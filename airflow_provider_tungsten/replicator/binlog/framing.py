@@ -1,4 +1,4 @@
-"""Bytes of a dump as they come from the server to events; compressed transactions to the events inside them.
+"""Bytes of a log as they come, from a server or a file, to events; compressed transactions to the events inside them.
 
 The framing itself is compiled (`_framing`): a small transaction is five events, and there are many of them.
 Formats: MySQL's protocol (COM_BINLOG_DUMP), `libs/mysql/binlog/event/binlog_event.h`,
@@ -17,14 +17,14 @@ from airflow_provider_tungsten.replicator.binlog import _framing
 from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
-__all__ = ["Event", "EventStream", "payload_events"]
+__all__ = ["Dump", "Event", "EventStream", "payload_events"]
 
 _HEADER = 19
 _ZSTD, _NONE = 0, 255
 
 
 class EventStream(_framing.EventStream):
-    """What the server sends after COM_BINLOG_DUMP, in pieces of any size, to events.
+    """What the server sends after COM_BINLOG_DUMP, or what a binlog file holds, in pieces of any size, to events.
 
     Keeps what is unfinished, joins packets over 16 MB, counts offsets in 64 bits and checks them, CRC32 too (the
     algorithm is the FORMAT_DESCRIPTION's). A ROTATE, real or artificial, moves ``file`` and ``position``; the real one
@@ -33,8 +33,12 @@ class EventStream(_framing.EventStream):
     :param file: binlog file the dump was asked for ('' where the server chooses: the artificial ROTATE names it).
     :param position: offset the dump was asked for.
     :param verify_checksum: False: checksums are cut off unread.
+    :param framing: ``packets`` of the protocol; ``file``: bare events, one behind the other, as they lie behind a file's
+        four bytes of magic. To begin inside a file, feed its FORMAT_DESCRIPTION first: behind its place it counts for
+        nothing but what it says.
 
-    Attributes: ``file``, ``position`` (of the next event); ``ended``: an EOF packet was seen, a non-blocking dump has
+    Attributes: ``file``, ``position`` (of the next event); ``pending``: bytes that wait for the rest of their event (at a
+    file's end: it is cut short); ``ended``: an EOF packet was seen, a non-blocking dump has
     reached the head; ``error``: errno, SQL state and message of an ERR packet.
 
     :meth:`feed` takes what one read gave and returns the events that are complete.
@@ -42,6 +46,25 @@ class EventStream(_framing.EventStream):
     :raises CorruptLogError: packets or events do not fit together, an offset or a checksum is wrong; names file:position.
     :raises UnsupportedError: a log of a format before MySQL 5.1, or an unknown checksum.
     """
+
+
+class Dump:
+    """A log as chunks of bytes. Whoever iterates it feeds each to ``stream`` before asking for the next.
+
+    :param chunks: reads on when asked, and then looks at what became of the stream. A chunk is good until the next.
+    """
+
+    def __init__(self, stream: EventStream, chunks: Iterator[bytes | memoryview]) -> None:
+        self.stream = stream
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return self._chunks
+
+    def events(self) -> Iterator[Event]:
+        """All events, for whoever wants them one by one."""
+        for chunk in self._chunks:
+            yield from self.stream.feed(chunk)
 
 
 class _Payload(NamedTuple):

@@ -125,9 +125,8 @@ def _previous_gtids(source: Source, file: str) -> GtidSet:
 
 def _events(source: Source, file: str) -> Iterator[Event]:
     """The events that stand in the log, from the begin of `file` on."""
-    with open_dump(source.replica, file, FILE_BEGIN) as batches:
-        for events in batches:
-            yield from (event for event in events if event.end > event.start)
+    with open_dump(source.replica, file, FILE_BEGIN) as dump:
+        yield from (event for event in dump.events() if event.end > event.start)
 
 
 def _at_event_id(source: Source, text: str) -> Resume:

@@ -1,4 +1,4 @@
-"""The binlog as the server sends it: a dump is asked for and its bytes become batches of events.
+"""The binlog as the server sends it: a dump is asked for, and its bytes are handed on as they arrive.
 
 PyMySQL carries the connection and mysql-replication registers us as a replica. Dump command and reading are our own:
 its dump cannot pass 4 GiB, and its reading, a packet and a Python object at a time, costs more than all that follows.
@@ -16,7 +16,7 @@ from pymysql.constants import COMMAND, ER
 from pymysql.err import OperationalError
 from pymysqlreplication.binlogstream import ReportSlave
 
-from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
+from airflow_provider_tungsten.replicator.binlog.framing import Dump, EventStream
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
@@ -54,12 +54,12 @@ class Replica:
 
 
 @contextmanager
-def open_dump(replica: Replica, file: str, position: int) -> Iterator[Iterator[list[Event]]]:
+def open_dump(replica: Replica, file: str, position: int, *, verify_checksum: bool = True) -> Iterator[Dump]:
     """Asks for the log from `position` in `file` to its present end.
 
     :param position: offset of an event's first byte, 64-bit.
 
-    Yields an iterator over batches of events; it ends where the log ends at that moment. It raises
+    The dump that it yields ends where the log ends at that moment. Reading it raises
 
     :raises LogPurgedError: the server no longer has the file.
     :raises DivergedError: there is no event at that position.
@@ -71,7 +71,8 @@ def open_dump(replica: Replica, file: str, position: int) -> Iterator[Iterator[l
         with explained(replica.endpoint):
             register(connection, replica)
             _request(connection, replica.server_id, file, position)
-        yield _batches(connection, replica.endpoint, EventStream(file, position))
+        stream = EventStream(file, position, verify_checksum=verify_checksum)
+        yield Dump(stream, _chunks(connection, replica.endpoint, stream))
     finally:
         connection._force_close()  # type: ignore[attr-defined]
 
@@ -112,7 +113,7 @@ def _request(connection: Connection, server_id: int, file: str, position: int) -
     connection._execute_command(command, packet)  # type: ignore[attr-defined]
 
 
-def _batches(connection: Connection, endpoint: MySQLEndpoint, stream: EventStream) -> Iterator[list[Event]]:
+def _chunks(connection: Connection, endpoint: MySQLEndpoint, stream: EventStream) -> Iterator[memoryview]:
     start = stream.position
     socket = connection._sock  # type: ignore[attr-defined]
     socket.settimeout(endpoint.read_timeout)
@@ -124,8 +125,7 @@ def _batches(connection: Connection, endpoint: MySQLEndpoint, stream: EventStrea
             raise _lost(endpoint, stream, str(error)) from None
         if not size:
             raise _lost(endpoint, stream, "the server closed it")
-        if events := stream.feed(buffer[:size]):
-            yield events
+        yield buffer[:size]
         if stream.error is not None:
             code, _, text = stream.error
             raise dump_error(endpoint, stream, start, code, text)

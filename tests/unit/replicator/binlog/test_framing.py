@@ -7,7 +7,7 @@ import pytest
 import zstandard
 
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
-from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream, payload_events
+from airflow_provider_tungsten.replicator.binlog.framing import Dump, Event, EventStream, payload_events
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from tests.unit.replicator.binlog.wire import Writer, packets
 
@@ -38,6 +38,43 @@ def test_pieces_of_any_size_give_the_same_events(size: int) -> None:
     assert events == EventStream("log.000001", 4).feed(data)
     assert len(events) == 51
     assert stream.position == writer.position
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_the_events_of_a_file_are_those_of_a_dump(size: int) -> None:
+    writer = Writer()
+    payloads = [writer.description(), *(writer.event(XID, os.urandom(n)) for n in range(50))]
+    data = b"".join(payload[1:] for payload in payloads)
+    stream = EventStream("log.000001", 4, framing="file")
+    events = [event for at in range(0, len(data), size) for event in stream.feed(data[at : at + size])]
+    assert events == read(payloads)
+    assert (stream.position, stream.pending) == (4 + len(data), 0)
+    stream.feed(data[:10])
+    assert stream.pending == 10
+
+
+def test_a_file_from_its_middle_on() -> None:
+    writer = Writer()
+    description = writer.description()
+    start = writer.position
+    stream = EventStream("log.000001", start, framing="file")
+    events = stream.feed(description[1:] + writer.event(XID, b"12345678")[1:])
+    assert [(event.start, event.end) for event in events] == [(start, start), (start, start + 31)]
+
+
+@pytest.mark.parametrize(("length", "reason"), [(18, "shorter than"), (0xFFFFFFFF, "more than MySQL can")])
+def test_a_file_that_declares_an_impossible_length(length: int, reason: str) -> None:
+    stream = EventStream("log.000001", 4, framing="file")
+    with pytest.raises(CorruptLogError, match=rf"log\.000001:4: .*{reason}"):
+        stream.feed(bytes(9) + struct.pack("<I", length) + bytes(6))
+
+
+def test_a_dump_hands_out_chunks_or_events() -> None:
+    payloads = [Writer().description()]
+    data = packets(payloads)
+    halves = [data[:30], data[30:]]
+    assert list(Dump(EventStream("log.000001", 4), iter(halves)).events()) == read(payloads)
+    assert list(Dump(EventStream("log.000001", 4), iter(halves))) == halves
 
 
 @pytest.mark.parametrize(
