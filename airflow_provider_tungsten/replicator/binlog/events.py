@@ -84,12 +84,15 @@ class Gtid(NamedTuple):
 
 
 class Query(NamedTuple):
-    """:param sql: decoded by the client's character set; bytes that are wrong in it stand as backslash escapes."""
+    """:param sql: decoded by the client's character set; bytes that are wrong in it stand as backslash escapes.
+    :param variables: status variables, as they stand.
+    """
 
     thread_id: int
     schema: str
     sql: str
     error_code: int
+    variables: bytes = b""
 
 
 class XaPrepare(NamedTuple):
@@ -291,7 +294,7 @@ def parse_query(body: bytes) -> Query:
     # Bytes that are wrong in the client's character set can only stand in a comment or a literal: MySQL itself
     # refuses them in a name. They must not stop the log.
     text = charsets.decode(sql.rstrip(b"\0"), charset)
-    return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code)
+    return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables)
 
 
 # Code of a status variable → bytes of its value (`Query_event::Query_event_post_header`). Those in front of the

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from airflow_provider_tungsten.replicator.binlog import charsets
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
@@ -115,10 +115,44 @@ _VECTOR_DIMENSION = 13
 _KNOWN_METADATA = range(_SIGNEDNESS, _VECTOR_DIMENSION + 1)
 
 
-class TableMaps:
-    """The table maps of a stream: definitions by body, and which table id stands for which just now."""
+class BareColumn(NamedTuple):
+    """What a table map tells of a column without naming it.
 
-    def __init__(self) -> None:
+    :param code, meta: as in :class:`Column`.
+    :param unsigned: None where it does not tell, and for types without a sign.
+    :param charset: None where it does not tell (ENUM and SET never do), and for types without one.
+    """
+
+    code: ColumnType
+    meta: int
+    nullable: bool
+    unsigned: bool | None
+    charset: str | None
+
+
+class BareTable(NamedTuple):
+    """A table map that does not name its columns (``binlog_row_metadata=MINIMAL``, or a server that cannot)."""
+
+    schema: str
+    table: str
+    columns: tuple[BareColumn, ...]
+
+
+class KnownTables(Protocol):
+    """Whoever knows tables by other ways than the log's own metadata."""
+
+    def complete(self, bare: BareTable) -> TableDefinition:
+        """:raises UnsupportedError: it does not know the table, or knows it otherwise."""
+
+
+class TableMaps:
+    """The table maps of a stream: definitions by body, and which table id stands for which just now.
+
+    :param known: names what the log does not; see :meth:`forget`.
+    """
+
+    def __init__(self, known: KnownTables | None = None) -> None:
+        self._known = known
         self._by_body: dict[bytes, TableDefinition] = {}
         self._by_id: dict[int, TableDefinition] = {}
 
@@ -156,8 +190,12 @@ class TableMaps:
         if found is None:
             if len(self._by_body) >= _CACHED_BODIES:
                 self._by_body.clear()
-            found = self._by_body[key] = _parse(body)
+            found = self._by_body[key] = _parse(body, self._known)
         return found
+
+    def forget(self) -> None:
+        """Forgets all definitions: those that are known otherwise have changed."""
+        self._by_body.clear()
 
 
 def table_name(body: bytes) -> tuple[str, str]:
@@ -209,14 +247,17 @@ def _identifier(reader: _Reader) -> str:
     return name
 
 
-def _parse(body: bytes) -> TableDefinition:
+def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
     reader = _Reader(body, 8)
     schema, table = _identifier(reader), _identifier(reader)
     types = reader.take(reader.packed())
     metas = _read_metas(types, _Reader(reader.text()), f"{schema}.{table}")
     nulls = reader.take((len(types) + 7) // 8)
     metadata = _Metadata(reader, f"{schema}.{table}")
-    return _Builder(schema, table, types, metas, nulls, metadata).build()
+    builder = _Builder(schema, table, types, metas, nulls, metadata)
+    if known is not None and _COLUMN_NAME not in metadata:
+        return known.complete(builder.bare())
+    return builder.build()
 
 
 def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
@@ -320,6 +361,22 @@ class _Builder:
             # Servers that tell it do not log hidden columns any more.
             columns = tuple(replace(column, hidden=bool(_HIDDEN(column.name))) for column in columns)
         return TableDefinition(self._schema, self._table, columns, self._primary_key(names))
+
+    def bare(self) -> BareTable:
+        """What the log tells without names."""
+        signs = self._metadata.signedness()
+        told = _DEFAULT_CHARSET in self._metadata or _COLUMN_CHARSET in self._metadata
+        collations = iter(
+            self._collations_of(_WITH_CHARSET, _DEFAULT_CHARSET, _COLUMN_CHARSET) if told else ()
+        )
+        columns = []
+        for index, (code, meta) in enumerate(zip(self._codes, self._metas, strict=True)):
+            nullable = bool(self._nulls[index // 8] >> index % 8 & 1)
+            unsigned = next(signs, None) if code in _NUMERIC else None
+            collation = next(collations, None) if code in _WITH_CHARSET else None
+            charset = None if collation is None else self._charset(f"column {index + 1}", collation)
+            columns.append(BareColumn(code, meta, nullable, unsigned, charset))
+        return BareTable(self._schema, self._table, tuple(columns))
 
     def _names(self) -> list[str]:
         names = [name.decode("utf-8", "backslashreplace") for name in self._metadata.names()]

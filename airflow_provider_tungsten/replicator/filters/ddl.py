@@ -6,28 +6,22 @@ Words, not a grammar: sqlglot 30 gives up on half of MySQL's ALTER TABLE (DROP P
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+from airflow_provider_tungsten.replicator.filters.tokens import (
+    Dialect,
+    NotUnderstoodError,
+    Reader,
+    Table,
+    pattern,
+)
+from airflow_provider_tungsten.replicator.filters.tokens import reader as words_of
+
 Effect = Literal["none", "create", "schema", "truncate", "moves_rows", "rewrites", "dml", "unknown"]
-Table = tuple[str, str]
 
 # From the least to the worst: of several actions in one ALTER TABLE the worst counts.
 _RANK: tuple[Effect, ...] = ("none", "schema", "rewrites", "moves_rows")
-
-_TOKEN = re.compile(
-    r"""
-      (?P<skip>\s+ | /\*(?!!).*?(?:\*/|\Z) | /\*!\d* | \*/ | --(?=[\s]|\Z)[^\n]* | \#[^\n]*)
-    | `(?P<backtick>(?:[^`]|``)*)`
-    | "(?P<double>(?:[^"\\]|\\.|"")*)"
-    | (?P<text>'(?:[^'\\]|\\.|'')*')
-    | (?P<word>[\w$@\u0080-\U0010ffff]+)
-    | (?P<sign>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 
 # Statements that change no rows of a table, by their first word. Account statements may hold passwords.
 _HARMLESS = frozenset(
@@ -84,121 +78,24 @@ class Statement(NamedTuple):
     keyword: str = ""
 
 
-class _Token(NamedTuple):
-    upper: str
-    name: str
-    quoted: bool
-
-
-class _Reader:
-    """Tokens of a statement or of a part of it, read from the left; behind the end every word is ''."""
-
-    def __init__(self, tokens: list[_Token], default_schema: str) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self._schema = default_schema
-
-    @property
-    def words(self) -> list[str]:
-        """All that is left."""
-        return [token.upper for token in self._tokens[self._at :]]
-
-    def peek(self, ahead: int = 0) -> str:
-        at = self._at + ahead
-        return self._tokens[at].upper if at < len(self._tokens) else ""
-
-    def next(self) -> str:
-        word = self.peek()
-        self._at += 1
-        return word
-
-    def skip(self, *words: str) -> bool:
-        """Step over `words` when they come next, in that order."""
-        if all(self.peek(i) == word for i, word in enumerate(words)):
-            self._at += len(words)
-            return True
-        return False
-
-    def skip_to(self, *words: str) -> bool:
-        """Step behind the next place where `words` stand; False when there is none."""
-        while self.peek():
-            if self.skip(*words):
-                return True
-            self._at += 1
-        return False
-
-    def name(self) -> str:
-        token = self._tokens[self._at] if self._at < len(self._tokens) else _Token("", "", False)
-        self._at += 1
-        if not token.quoted and not re.match(r"[\w$\u0080-\U0010ffff]", token.name):
-            raise _NotUnderstood
-        return token.name
-
-    def table(self) -> Table:
-        first = self.name()
-        if self.skip("."):
-            return first, self.name()
-        if not self._schema:
-            raise _NotUnderstood
-        return self._schema, first
-
-    def tables(self) -> list[Table]:
-        found = [self.table()]
-        while self.skip(","):
-            found.append(self.table())
-        return found
-
-    def actions(self) -> Iterator[_Reader]:
-        """What is left, cut at the commas outside of parentheses."""
-        action: list[_Token] = []
-        depth = 0
-        for token in self._tokens[self._at :]:
-            depth += (token.upper == "(") - (token.upper == ")")
-            if token.upper == "," and not depth:
-                yield _Reader(action, self._schema)
-                action = []
-            else:
-                action.append(token)
-        yield _Reader(action, self._schema)
-
-
-class _NotUnderstood(Exception):
-    """The statement is not of a known form."""
-
-
-def _tokens(sql: str) -> Iterator[_Token]:
-    for match in _TOKEN.finditer(sql.replace("\0", "")):
-        kind = match.lastgroup
-        if kind == "skip":
-            continue
-        text = match.group()
-        if kind == "backtick":
-            yield _Token("`", match["backtick"].replace("``", "`"), True)
-        elif kind == "double":
-            yield _Token('"', match["double"].replace('""', '"'), True)
-        elif kind == "text":
-            yield _Token("'", text, False)
-        else:
-            yield _Token(text.upper(), text, False)
-
-
 def classify(sql: str, default_schema: str) -> Statement:
     """What `sql` does; names without a schema belong to `default_schema`. Never fails: see ``unknown``."""
-    reader = _Reader(list(_tokens(sql)), default_schema)
+    reader = words_of(sql, default_schema, Dialect())
     keyword = reader.next()
     try:
         effect, tables = _classify(keyword, reader)
-    except _NotUnderstood:
+    except NotUnderstoodError:
         effect, tables = "unknown", []
     return Statement(effect, tuple(dict.fromkeys(tables)), keyword)
 
 
 def redact(sql: str) -> str:
     """`sql` with every quoted text taken out: for statements that are not understood and may hold a password."""
-    return _TOKEN.sub(lambda match: "'?'" if match.lastgroup in ("text", "double") else match.group(), sql)
+    quoted = ("text", "double")
+    return pattern(True).sub(lambda match: "'?'" if match.lastgroup in quoted else match.group(), sql)
 
 
-def _classify(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
+def _classify(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
     if keyword in _HARMLESS or keyword == "":
         return "none", []
     if keyword in _DML:
@@ -210,10 +107,10 @@ def _classify(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
         return _rename(reader)
     if keyword in ("CREATE", "ALTER", "DROP"):
         return _object(keyword, reader)
-    raise _NotUnderstood
+    raise NotUnderstoodError
 
 
-def _dml_tables(keyword: str, reader: _Reader) -> list[Table]:
+def _dml_tables(keyword: str, reader: Reader) -> list[Table]:
     """The table a row change names first, where that is easily told."""
     while reader.peek() in ("LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "QUICK", "IGNORE", "INTO", "FROM"):
         reader.next()
@@ -221,26 +118,26 @@ def _dml_tables(keyword: str, reader: _Reader) -> list[Table]:
         return []
     try:
         return [reader.table()]
-    except _NotUnderstood:
+    except NotUnderstoodError:
         return []
 
 
-def _rename(reader: _Reader) -> tuple[Effect, list[Table]]:
+def _rename(reader: Reader) -> tuple[Effect, list[Table]]:
     if reader.peek() == "USER":
         return "none", []
     if not (reader.skip("TABLE") or reader.skip("TABLES")):
-        raise _NotUnderstood
+        raise NotUnderstoodError
     tables = []
     while True:
         tables.append(reader.table())
         if not reader.skip("TO"):
-            raise _NotUnderstood
+            raise NotUnderstoodError
         tables.append(reader.table())
         if not reader.skip(","):
             return "moves_rows", tables
 
 
-def _object(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
+def _object(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
     """CREATE, ALTER and DROP of anything."""
     kind = _object_kind(reader)
     if kind in _OTHER_OBJECTS or kind == "TEMPORARY":
@@ -253,7 +150,7 @@ def _object(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
     if kind in ("INDEX", "KEY"):
         return "schema", _index_table(reader)
     if kind not in ("TABLE", "TABLES"):
-        raise _NotUnderstood
+        raise NotUnderstoodError
     if keyword == "CREATE":
         reader.skip("IF", "NOT", "EXISTS")
         return "create", [reader.table()]
@@ -263,7 +160,7 @@ def _object(keyword: str, reader: _Reader) -> tuple[Effect, list[Table]]:
     return _alter_table(reader)
 
 
-def _object_kind(reader: _Reader) -> str:
+def _object_kind(reader: Reader) -> str:
     """The word that says what is created, altered or dropped, behind OR REPLACE, DEFINER = …, ALGORITHM = … and such."""
     while True:
         word = reader.next()
@@ -286,7 +183,7 @@ def _object_kind(reader: _Reader) -> str:
             return word
 
 
-def _skip_account(reader: _Reader) -> None:
+def _skip_account(reader: Reader) -> None:
     """``= user@host`` in any of its spellings, or ``= CURRENT_USER()``."""
     reader.skip("=")
     reader.next()
@@ -301,13 +198,13 @@ def _skip_account(reader: _Reader) -> None:
         reader.next()
 
 
-def _index_table(reader: _Reader) -> list[Table]:
+def _index_table(reader: Reader) -> list[Table]:
     if not reader.skip_to("ON"):
-        raise _NotUnderstood
+        raise NotUnderstoodError
     return [reader.table()]
 
 
-def _alter_table(reader: _Reader) -> tuple[Effect, list[Table]]:
+def _alter_table(reader: Reader) -> tuple[Effect, list[Table]]:
     tables = [reader.table()]
     worst: Effect = "none"
     for action in reader.actions():
@@ -346,7 +243,7 @@ def _add_column_effect(words: list[str]) -> Effect:
     return "schema" if defaults.isdisjoint(_COMPUTED_DEFAULTS) else "rewrites"
 
 
-def _second_table(action: _Reader) -> list[Table]:
+def _second_table(action: Reader) -> list[Table]:
     """The other table of RENAME [TO|AS|=] and of EXCHANGE PARTITION … WITH TABLE."""
     if action.skip("RENAME") and action.peek() not in ("COLUMN", "INDEX", "KEY"):
         for word in ("TO", "AS", "="):

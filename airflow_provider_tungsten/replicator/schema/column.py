@@ -1,0 +1,177 @@
+"""A column as DDL declares it, and as the binlog's table map must then describe it.
+
+Source of sizes and promotions: MySQL 9.7 `sql/create_field.cc`, `sql/field.cc`, checked against its own table maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from airflow_provider_tungsten.replicator.binlog import charsets
+from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
+from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError
+
+UNKNOWN = ""
+"""Stands for a character set that nothing told yet."""
+
+MAX_VARCHAR_BYTES = 65535
+
+_WHOLE = {
+    "tinyint": ColumnType.TINY,
+    "smallint": ColumnType.SHORT,
+    "mediumint": ColumnType.INT24,
+    "int": ColumnType.LONG,
+    "bigint": ColumnType.LONGLONG,
+    "year": ColumnType.YEAR,
+    "date": ColumnType.DATE,
+}
+_FLOATING = {"float": (ColumnType.FLOAT, 4), "double": (ColumnType.DOUBLE, 8)}
+_FRACTIONAL = {
+    "timestamp": ColumnType.TIMESTAMP2,
+    "datetime": ColumnType.DATETIME2,
+    "time": ColumnType.TIME2,
+}
+TEXTS = ("tinytext", "text", "mediumtext", "longtext")
+BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
+LABELLED = {"enum": ColumnType.ENUM, "set": ColumnType.SET}
+GEOMETRIES = frozenset(
+    {
+        *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
+        "geomcollection",
+    }
+)
+# Text type → what it is called when its character set is `binary`.
+_BINARY = {"char": "binary", "varchar": "varbinary", **dict(zip(TEXTS, BLOBS, strict=True))}
+TEXTUAL = frozenset(_BINARY)
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A declared column.
+
+    :param type: as :class:`Column` has it. Bytes are told from text as soon as the character set is known.
+    :param charset: of text, ENUM and SET; ``UNKNOWN`` where nothing tells it; None for other types.
+    :param length, scale: as in :class:`Column`, except that those of TEXT and BLOB follow from their type.
+    :param virtual: generated and not stored; such a column makes no key's columns a primary key.
+    """
+
+    name: str
+    type: str
+    unsigned: bool = False
+    charset: str | None = None
+    members: tuple[str, ...] = ()
+    length: int = 0
+    scale: int = 0
+    nullable: bool = True
+    virtual: bool = False
+
+    @property
+    def octets(self) -> int:
+        """Bytes of the longest value of CHAR, VARCHAR, BINARY, VARBINARY, TEXT and BLOB."""
+        if self.type in TEXTS or self.type in BLOBS:
+            return int((1 << 8 * _pack(self.type)) - 1)
+        return self.length * _max_bytes(self.charset or UNKNOWN)
+
+    def described(self) -> Column:
+        """As a table map with all names describes it. A character set that is unknown counts as one byte a character."""
+        code, meta, length, scale = self._layout()
+        return Column(
+            self.name,
+            self.type,
+            int(code),
+            meta,
+            self.unsigned,
+            self.charset or None,
+            self.members,
+            length,
+            scale,
+            self.nullable,
+        )
+
+    def _layout(self) -> tuple[ColumnType, int, int | None, int | None]:
+        """Type code, type metadata, length and scale."""
+        kind = self.type
+        if kind in _WHOLE:
+            return _WHOLE[kind], 0, None, None
+        if kind in _FLOATING:
+            return *_FLOATING[kind], None, None
+        if kind in _FRACTIONAL:
+            return _FRACTIONAL[kind], self.scale, None, self.scale
+        if kind == "decimal":
+            return ColumnType.NEWDECIMAL, self.length | self.scale << 8, self.length, self.scale
+        if kind == "bit":
+            return ColumnType.BIT, self.length % 8 | self.length // 8 << 8, self.length, None
+        if kind == "json":
+            return ColumnType.JSON, 4, None, None
+        if kind == "vector":
+            return ColumnType.VECTOR, 4, self.length, None
+        if kind in GEOMETRIES:
+            return ColumnType.GEOMETRY, 4, None, None
+        if kind in LABELLED:
+            return LABELLED[kind], LABELLED[kind] | _label_bytes(kind, len(self.members)) << 8, None, None
+        if kind in TEXTS or kind in BLOBS:
+            return ColumnType.BLOB, _pack(kind), self.octets, None
+        if kind in ("varchar", "varbinary"):
+            return ColumnType.VARCHAR, self.octets, self.length, None
+        # Bits 8 and 9 of the length stand inverted in the type byte.
+        first = ColumnType.STRING ^ (self.octets & 0x300) >> 4
+        return ColumnType.STRING, first | (self.octets & 0xFF) << 8, self.length, None
+
+
+def _max_bytes(charset: str) -> int:
+    try:
+        return charsets.max_bytes(charset) if charset else 1
+    except KeyError:
+        raise NotUnderstoodError(f"the character set {charset}") from None
+
+
+def _pack(kind: str) -> int:
+    return (TEXTS if kind in TEXTS else BLOBS).index(kind) + 1
+
+
+def _label_bytes(kind: str, members: int) -> int:
+    if kind == "enum":
+        return 1 if members < 256 else 2
+    size = (members + 7) // 8
+    return size if size <= 4 else 8
+
+
+def _fitting(family: tuple[str, ...], octets: int) -> str:
+    """The smallest type of a family that holds so many bytes."""
+    return next((kind for kind in family if octets < 1 << 8 * _pack(kind)), family[-1])
+
+
+def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
+    """A column newly declared, its character set known at last (or ``UNKNOWN``).
+
+    The length of TEXT counts characters, and a VARCHAR that is too long becomes TEXT where ``sql_mode`` is not strict.
+
+    :raises NotUnderstoodError: a character set that is not known.
+    """
+    if spec.charset is None:
+        octets = spec.length
+    else:
+        octets = spec.length * _max_bytes(charset)
+        # MySQL takes trailing blanks from labels.
+        members = (
+            spec.members if charset == "binary" else tuple(member.rstrip(" ") for member in spec.members)
+        )
+        spec = replace(spec, charset=charset, members=members)
+        if charset == "binary" and spec.type in _BINARY:
+            spec = replace(spec, type=_BINARY[spec.type], charset=None)
+    if spec.type in ("text", "blob") and spec.length:
+        spec = replace(spec, type=_fitting(TEXTS if spec.type == "text" else BLOBS, octets), length=0)
+    elif spec.type in ("varchar", "varbinary") and octets > MAX_VARCHAR_BYTES:
+        spec = replace(spec, type=_fitting(TEXTS if spec.type == "varchar" else BLOBS, octets), length=0)
+    return spec
+
+
+def converted(spec: ColumnSpec, charset: str) -> ColumnSpec:
+    """A column after CONVERT TO CHARACTER SET, which lets a TEXT hold as many characters as before."""
+    if spec.charset is None or spec.charset == charset:
+        return spec
+    if spec.type not in TEXTS or _max_bytes(charset) <= _max_bytes(spec.charset):
+        return with_charset(spec, charset)
+    octets = spec.octets * _max_bytes(charset) // _max_bytes(spec.charset)
+    return replace(spec, type=_fitting(TEXTS, octets), charset=charset)
