@@ -28,8 +28,8 @@ class BinlogToThlOperator(BaseOperator):
     limits; the next run takes the rest.
 
     Returns ``first`` and ``last`` seqno (None when there was nothing new), ``transactions``, ``rows``, ``bytes`` of
-    binlog, ``segments``, ``event_id`` and ``watermark`` reached, ``seconds``, ``transactions_per_second`` and the
-    ``reason`` why it ended.
+    binlog, ``segments``, ``event_id`` and ``watermark`` reached, ``seconds``, ``transactions_per_second``,
+    ``lag_seconds`` (0 where the source's head was reached), ``connections`` that it took and the ``reason`` why it ended.
 
     :param service: a Service, a mapping of its fields, or the path of a service file (templated).
     :param reposition: go on at ``now``, ``earliest``, ``file:position`` or a GTID set instead of where the THL ends

@@ -33,6 +33,10 @@ from airflow_provider_tungsten.replicator.spool import Spool
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 
 UNKNOWN_SHARD = "#UNKNOWN"
+_ANOTHER_HISTORY = (
+    "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "
+    "history and records the gap, behind which the tables must be loaded again"
+)
 _SAVEPOINT = re.compile(r"(SAVEPOINT|ROLLBACK TO(?: SAVEPOINT)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -83,6 +87,7 @@ class Assembler:
         self._last_gtid = resume.transaction_gtid
         self._last_ts = resume.transaction_ts
         self._watermark = resume.watermark
+        self._file_created = resume.file_created
         self._expected = resume if resume.transaction_start is not None else None
         # Of the open transaction:
         self._gtid: Gtid | None = None
@@ -118,6 +123,7 @@ class Assembler:
             EventType.TRANSACTION_PAYLOAD: self._on_payload,
             EventType.XA_PREPARE: self._on_xa_prepare,
             EventType.ROTATE: self._on_rotate,
+            EventType.FORMAT_DESCRIPTION: self._on_format_description,
             EventType.INCIDENT: self._on_incident,
         }
 
@@ -133,6 +139,7 @@ class Assembler:
             transaction_gtid=self._last_gtid,
             transaction_ts=self._last_ts,
             watermark=self._watermark,
+            file_created=self._file_created,
         )
 
     def end(self, reason: str) -> None:
@@ -265,9 +272,7 @@ class Assembler:
         return (
             f"{expected.file}:{expected.transaction_start}: this is not the transaction "
             f"{expected.transaction_gtid or '(without GTID)'} that was read there before, which ended at "
-            f"{expected.position}: the source's log was reset, restored or replaced. The DAG's parameter "
-            "`reposition` starts at a place of the new history and records the gap, behind which the tables must be "
-            "loaded again"
+            f"{expected.position}: {_ANOTHER_HISTORY}"
         )
 
     # Events that are rare
@@ -364,9 +369,21 @@ class Assembler:
                 f"{event.place}: the file ends inside the transaction that begins at {self._start}"
             )
         if self._file == self._limits.file:
-            self.ended = "head"
+            self._asked_to_end = "head"
         self._file, self._position = target.file, target.position
         self._last_start, self._last_gtid, self._last_ts = None, "", 0
+        self._file_created = 0
+
+    def _on_format_description(self, event: Event) -> None:
+        """Opens every file and every dump. When the file was begun tells it from one of the same name."""
+        if self._file_created not in (0, event.timestamp):
+            raise DivergedError(
+                f"{event.file}:{self._position}: this is not the file of that name that was read before, but one that was "
+                f"begun later or earlier: {_ANOTHER_HISTORY}"
+            )
+        self._file_created = event.timestamp
+        if self._asked_to_end:
+            self.ended = self._asked_to_end
 
     def _on_incident(self, event: Event) -> NoReturn:
         raise UnsupportedError(

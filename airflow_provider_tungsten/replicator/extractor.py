@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
+from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
-    DivergedError,
-    LogPurgedError,
-    PreflightError,
     RangeError,
     SourceUnavailableError,
+    StorageError,
+    StorageUnavailableError,
     TungstenError,
     UnsupportedError,
+    WriteConflictError,
 )
 from airflow_provider_tungsten.replicator.service import Service, Start
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect
-from airflow_provider_tungsten.replicator.source.position import Source, check_source, first_place
+from airflow_provider_tungsten.replicator.source.continuation import go_on
+from airflow_provider_tungsten.replicator.source.position import Source, first_place
 from airflow_provider_tungsten.replicator.source.preflight import ServerFacts, preflight, report_host
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import Storage
@@ -35,22 +38,24 @@ log = structlog.get_logger(__name__)
 
 PROGRESS_SECONDS = 5.0
 
-# What ends reading but leaves whole transactions that were read before it; what the log's store raises is not among it.
-_READING_ERRORS = (
-    *(SourceUnavailableError, LogPurgedError, PreflightError),
-    *(UnsupportedError, CorruptLogError, DivergedError),
-)
+# A lost connection is taken up again within the task so many times, which bridges about half a minute.
+CONNECTIONS = 7
+WAIT = wait_exponential_jitter(initial=0.5, max=15)
+
+# Any other error ends reading, but leaves the whole transactions that were read before it.
+_STORE_ERRORS = (StorageUnavailableError, StorageError, WriteConflictError)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running extraction is; seconds since it began reading."""
+    """How far a running extraction is; seconds since it began reading; lag as in :class:`ExtractResult`."""
 
     transactions: int
     rows: int
     bytes: int
     seconds: float
     event_id: str
+    lag_seconds: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,10 @@ class ExtractResult:
     :param transactions, rows: kept ones; ``bytes``: of binlog, with what was passed over.
     :param segments: published.
     :param event_id: up to where the source was read; ``watermark``: its commit time, microseconds.
+    :param lag_seconds: how far behind the source the log is: 0 where the head was reached, however long ago its last
+        commit was; else the age of the last commit that was read, by the source's clock.
     :param reason: why it ended: ``head`` or the limit's name.
+    :param connections: to the binlog; each but the first was opened because the one before was lost.
     :param warnings: of preflight.
     """
 
@@ -74,7 +82,9 @@ class ExtractResult:
     event_id: str
     watermark: int
     seconds: float
+    lag_seconds: float
     reason: str
+    connections: int = 1
     warnings: tuple[str, ...] = ()
 
 
@@ -89,7 +99,8 @@ def extract(
     """Reads from the THL's end to a limit or to the head the server had when this began.
 
     The first time it begins the log with a ``start`` record, before it reads. What was read whole before an error is
-    published before the error is raised.
+    published before the error is raised. A connection that is lost is opened again, and reading goes on behind the last
+    whole transaction; so it does on another server that took over, which a ``position`` record then says.
 
     :param storage: the store of the THL; the log is ``<service>/`` in it.
     :param token: of :func:`~.storage.new_token`: signs what is written.
@@ -102,24 +113,21 @@ def extract(
     """
     began = time.monotonic()
     thl = Log(storage, service.service)
-    replica = _replica(service, endpoint)
-    with closing(connect(endpoint)) as connection:
-        facts = preflight(connection, endpoint, service, storage)
-        source = Source(replica, connection, facts)
-        head = thl.head()
+    head = thl.head()
+    with _source(service, endpoint, storage, first_start=head is None) as source:
         if head is None:
             head = _begin(thl, source, service.source.start, token)
-        else:
-            check_source(source, head.resume)
-    task = _Task(service, replica, facts, head, progress)
+        place = go_on(source, head.resume)
     limits = service.thl
     with thl.writer(
         head, token=token, segment_bytes=limits.segment_bytes, segment_events=limits.segment_events
     ) as writer:
-        failure = task.read(writer)
-        task.add_position(writer)
+        task = _Task(service, endpoint, storage, head, writer, progress)
+        task.begin(source.facts, place)
+        failure = task.read()
+        task.add_position()
         writer.close()
-    result = task.result(writer, time.monotonic() - began)
+    result = task.result(time.monotonic() - began)
     if failure is not None:
         raise failure
     return result
@@ -142,8 +150,7 @@ def reposition(
     :raises RangeError: there is no log yet that could have a gap.
     """
     thl = Log(storage, service.service)
-    with closing(connect(endpoint)) as connection:
-        facts = preflight(connection, endpoint, service, storage)
+    with _source(service, endpoint, storage) as source:
         head = thl.head()
         if head is None:
             raise RangeError(
@@ -151,19 +158,10 @@ def reposition(
             )
         if (done := _gap_made_for(thl, head, reason)) is not None:
             return done
-        place = first_place(Source(_replica(service, endpoint), connection, facts), start)
+        place = first_place(source, start)
     before = head.resume
-    watermark = max(before.watermark, place.watermark)
-    resume = Resume(place.server_uuid, place.file, place.position, place.gtid_executed, watermark=watermark)
-    options = {
-        "from_event_id": before.event_id,
-        "from_server_uuid": before.server_uuid,
-        "from_gtid_executed": before.gtid_executed,
-        "to_event_id": resume.event_id,
-        "to_server_uuid": resume.server_uuid,
-        "to_gtid_executed": resume.gtid_executed,
-        "reason": reason,
-    }
+    resume = replace(place, watermark=max(before.watermark, place.watermark))
+    options = _move(before, resume, reason)
     origin = Origin(str(endpoint), head.last + 1, head.last + 1)
     record = _record(Kind.GAP, origin, resume, options)
     with thl.writer(head, token=token, segment_bytes=1, segment_events=1) as writer:
@@ -184,8 +182,32 @@ def _gap_made_for(thl: Log, head: Head, reason: str) -> ThlEvent | None:
     return None
 
 
+def _move(before: Resume, after: Resume, reason: str) -> dict[str, str]:
+    """Options of a record that says that reading goes on elsewhere."""
+    return {
+        "from_event_id": before.event_id,
+        "from_server_uuid": before.server_uuid,
+        "from_gtid_executed": before.gtid_executed,
+        "to_event_id": after.event_id,
+        "to_server_uuid": after.server_uuid,
+        "to_gtid_executed": after.gtid_executed,
+        "reason": reason,
+    }
+
+
+@contextmanager
+def _source(
+    service: Service, endpoint: MySQLEndpoint, storage: Storage, *, first_start: bool = False
+) -> Iterator[Source]:
+    """A session on a server that is fit."""
+    with closing(connect(endpoint)) as connection:
+        facts = preflight(connection, endpoint, service, storage, first_start=first_start)
+        yield Source(_replica(service, endpoint), connection, facts)
+
+
 def _replica(service: Service, endpoint: MySQLEndpoint) -> Replica:
-    return Replica(endpoint, service.source.server_id, report_host(service.service))
+    source = service.source
+    return Replica(endpoint, source.server_id, report_host(service.service), source.verify_checksum)
 
 
 def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
@@ -226,87 +248,181 @@ def _record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str])
 
 
 class _Task:
-    """One extraction, from the log's head on."""
+    """One extraction, from the log's head on, over one connection or several."""
 
     def __init__(
         self,
         service: Service,
-        replica: Replica,
-        facts: ServerFacts,
+        endpoint: MySQLEndpoint,
+        storage: Storage,
         head: Head,
+        writer: LogWriter,
         progress: Callable[[Progress], None] | None,
     ) -> None:
-        limits = service.source.limits
-        self._replica = replica
-        self._facts = facts
-        self._began_at = head.resume
-        self._origin = Origin(str(replica.endpoint), head.epoch_number, head.last + 1)
-        self._max_seconds = limits.max_seconds
+        self._service = service
+        self._replica = _replica(service, endpoint)
+        self._open_source = partial(_source, service, endpoint, storage)
+        self._noted = self._place = head.resume
+        self._first, self._epoch_number = head.last + 1, head.epoch_number
+        self._writer = writer
         self._progress = progress
-        self._assembler = Assembler(
-            head.resume,
+        self._told = self._began = time.monotonic()
+        self._connections = 0
+        self._reader: Assembler
+        self._facts: ServerFacts
+        # Of the connections before the present one:
+        self._transactions = self._rows = self._bytes = 0
+
+    def begin(self, facts: ServerFacts, place: Resume) -> None:
+        """Gets ready to read from `place` to the end that the server's log has now."""
+        before = self._reader.resume if self._connections else self._place
+        if place.server_uuid != before.server_uuid:
+            self._say_failover(before, place)
+        limits = self._service.source.limits
+        self._facts = facts
+        self._place = place
+        self._connections += 1
+        self._reader = Assembler(
+            place,
             self._origin,
-            service.source.table_filter(),
-            Limits(limits.max_transactions, limits.max_bytes, facts.file, facts.position),
-            spool_bytes=service.source.spool_bytes,
+            self._service.source.table_filter(),
+            Limits(
+                limits.max_transactions - self._transactions,
+                limits.max_bytes - self._bytes,
+                facts.file,
+                facts.position,
+            ),
+            spool_bytes=self._service.source.spool_bytes,
         )
 
-    def read(self, writer: LogWriter) -> TungstenError | None:
+    @property
+    def _origin(self) -> Origin:
+        return Origin(str(self._replica.endpoint), self._epoch_number, self._writer.next_seqno)
+
+    def _say_failover(self, before: Resume, place: Resume) -> None:
+        options = _move(before, place, "failover")
+        self._writer.add([_record(Kind.POSITION, self._origin, place, options)])
+        self._writer.commit(place)
+        self._noted = place
+        log.warning("failed over", service=self._service.service, **options)
+
+    def read(self) -> TungstenError | None:
         """Reads to the end and appends; what ended it too early, if anything did."""
-        began_at = self._began_at
-        position = began_at.position if began_at.transaction_start is None else began_at.transaction_start
+        attempts = Retrying(
+            retry=retry_if_exception_type(SourceUnavailableError),
+            stop=lambda state: state.attempt_number >= CONNECTIONS or self._over,
+            wait=WAIT,
+            reraise=True,
+        )
+        try:
+            for attempt in attempts:
+                with attempt:
+                    if attempt.retry_state.attempt_number > 1:
+                        self._reconnect()
+                    self._read_on()
+        except TungstenError as error:
+            if isinstance(error, _STORE_ERRORS):
+                raise
+            return error
+        return None
+
+    @property
+    def _over(self) -> bool:
+        return time.monotonic() - self._began > self._service.source.limits.max_seconds
+
+    def _reconnect(self) -> None:
+        """Forgets what was not whole, and goes on behind what was."""
+        done = self._reader
+        log.warning(
+            "connection lost",
+            service=self._service.service,
+            transactions=self._transactions + done.transactions,
+            event_id=done.resume.event_id,
+        )
+        with self._open_source() as source:
+            place = go_on(source, done.resume)
+        self._transactions += done.transactions
+        self._rows += done.rows
+        self._bytes += done.bytes
+        self.begin(source.facts, place)
+
+    def _read_on(self) -> None:
+        place, reader = self._place, self._reader
+        position = place.position if place.transaction_start is None else place.transaction_start
         failure: TungstenError | None = None
         try:
-            with open_dump(self._replica, began_at.file, position) as dump:
-                began = told = time.monotonic()
+            with open_dump(self._replica, place.file, position) as dump:
                 for chunk in dump:
-                    self._assembler.feed(dump.stream, chunk)
-                    self._append(writer)
-                    now = time.monotonic()
-                    if now - began > self._max_seconds:
-                        self._assembler.end("max_seconds")
-                    if self._assembler.ended:
+                    reader.feed(dump.stream, chunk)
+                    self._append()
+                    if self._over:
+                        reader.end("max_seconds")
+                    if reader.ended:
                         break
-                    if now - told > PROGRESS_SECONDS:
-                        told = now
-                        self._tell(now - began)
-        except _READING_ERRORS as error:
+                    self._tell()
+        except _STORE_ERRORS:
+            raise
+        except TungstenError as error:
             failure = error
         if failure is None or isinstance(failure, CorruptLogError | UnsupportedError):
-            failure = self._assembler.unverified or failure
-        self._append(writer)
-        return failure
+            failure = reader.unverified or failure
+        self._append()
+        if failure is not None:
+            raise failure
 
-    def _append(self, writer: LogWriter) -> None:
-        writer.add(self._assembler.drain())
-        writer.commit(self._assembler.resume)
+    def _append(self) -> None:
+        self._writer.add(self._reader.drain())
+        self._writer.commit(self._reader.resume)
 
-    def _tell(self, seconds: float) -> None:
-        if self._progress is not None:
-            done = self._assembler
-            self._progress(Progress(done.transactions, done.rows, done.bytes, seconds, done.resume.event_id))
-
-    def add_position(self, writer: LogWriter) -> None:
-        """Remembers that the source was read on although there was nothing to keep."""
-        resume, before = self._assembler.resume, self._began_at
-        if self._assembler.transactions or (resume.file, resume.position) == (before.file, before.position):
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._progress is None or now - self._told <= PROGRESS_SECONDS:
             return
-        writer.add([_record(Kind.POSITION, self._origin, resume, {})])
-        writer.commit(resume)
+        self._told = now
+        done = self._reader
+        self._progress(
+            Progress(
+                self._transactions + done.transactions,
+                self._rows + done.rows,
+                self._bytes + done.bytes,
+                now - self._began,
+                done.resume.event_id,
+                self._lag,
+            )
+        )
 
-    def result(self, writer: LogWriter, seconds: float) -> ExtractResult:
-        first, end = self._origin.next_seqno, writer.next_seqno
-        done, resume = self._assembler, self._assembler.resume
+    @property
+    def _lag(self) -> float:
+        watermark = self._reader.resume.watermark
+        if not watermark:
+            return 0.0
+        return round(max(0.0, time.time() + self._facts.clock_offset - watermark / 1_000_000), 3)
+
+    def add_position(self) -> None:
+        """Remembers that the source was read on although there was nothing to keep."""
+        resume, before = self._reader.resume, self._noted
+        kept = self._transactions + self._reader.transactions
+        if kept or (resume.file, resume.position) == (before.file, before.position):
+            return
+        self._writer.add([_record(Kind.POSITION, self._origin, resume, {})])
+        self._writer.commit(resume)
+
+    def result(self, seconds: float) -> ExtractResult:
+        first, end = self._first, self._writer.next_seqno
+        done, resume = self._reader, self._reader.resume
+        reason = done.ended or "head"
         return ExtractResult(
             first=first if end > first else None,
             last=end - 1 if end > first else None,
-            transactions=done.transactions,
-            rows=done.rows,
-            bytes=done.bytes,
-            segments=writer.segments,
+            transactions=self._transactions + done.transactions,
+            rows=self._rows + done.rows,
+            bytes=self._bytes + done.bytes,
+            segments=self._writer.segments,
             event_id=resume.event_id,
             watermark=resume.watermark,
             seconds=seconds,
-            reason=done.ended or "head",
+            lag_seconds=0.0 if reason == "head" else self._lag,
+            reason=reason,
+            connections=self._connections,
             warnings=self._facts.warnings,
         )

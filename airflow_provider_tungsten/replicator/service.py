@@ -85,6 +85,7 @@ class Source(TableRules):
     :param server_id: replica id of this service; no other replica of the server may use it.
     :param accept_unlogged_cascades: tables whose cascading foreign keys the server does not log, known and accepted.
     :param min_retention_hours: what preflight asks of the server's binlog retention.
+    :param verify_checksum: whether the checksums of binlog events are compared.
     :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
     """
 
@@ -94,6 +95,7 @@ class Source(TableRules):
     limits: Limits = Limits()
     accept_unlogged_cascades: Patterns = ()
     min_retention_hours: float = Field(default=24, ge=0)
+    verify_checksum: bool = True
     spool_bytes: int = Field(default=32 * MIB, ge=MIB)
 
     @field_validator("start", mode="before")

@@ -154,6 +154,23 @@ class GtidSet:
                     return False
         return True
 
+    def minus(self, other: GtidSet) -> GtidSet:
+        """The GTIDs of this set that are not in ``other``."""
+        result = GtidSet()
+        for (source_id, tag), intervals in self._intervals.items():
+            theirs = other._intervals.get((source_id, tag), [])
+            for first, last in intervals:
+                at = bisect_right(theirs, first - 1, key=lambda interval: interval[1])
+                for their_first, their_last in theirs[at:]:
+                    if their_first > last:
+                        break
+                    if first < their_first:
+                        result._add(source_id, tag, first, their_first - 1)
+                    first = their_last + 1
+                if first <= last:
+                    result._add(source_id, tag, first, last)
+        return result
+
     def copy(self) -> GtidSet:
         result = GtidSet()
         result._intervals = {key: [list(pair) for pair in value] for key, value in self._intervals.items()}

@@ -1,4 +1,8 @@
-"""Where reading begins, and whether the source is still the one that was left. Reading itself is the stream's."""
+"""Where reading begins on a server: places found by name, offset or GTIDs. Reading itself is the stream's.
+
+A GTID set's place is found by ourselves and then read from like any other, so that offsets stay known and checked;
+mysql-replication leaves the search to the server, but can ask it for no set with tags and none beyond 4 GiB.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from airflow_provider_tungsten.replicator.binlog.constants import GTID_EVENTS, E
 from airflow_provider_tungsten.replicator.binlog.events import parse_gtid, parse_previous_gtids
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
-from airflow_provider_tungsten.replicator.errors import ConfigurationError, DivergedError, LogPurgedError
+from airflow_provider_tungsten.replicator.errors import ConfigurationError, LogPurgedError
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
 from airflow_provider_tungsten.replicator.source.preflight import ServerFacts
@@ -19,10 +23,7 @@ from airflow_provider_tungsten.replicator.source.stream import Replica, open_dum
 from airflow_provider_tungsten.replicator.thl.event import Resume, parse_event_id
 
 FILE_BEGIN = 4
-_WAYS_OUT = (
-    "Look into it first: if the source was restored, reset or replaced, the DAG's parameter `reposition` starts at a "
-    "place of the new history and records the gap, behind which the tables must be loaded again"
-)
+_SHOWN = 400
 
 
 class LogFile(NamedTuple):
@@ -62,7 +63,7 @@ def first_place(source: Source, start: Start) -> Resume:
     """
     if start.at == "earliest":
         file = log_files(source)[0].name
-        return _resume(source, file, FILE_BEGIN, _previous_gtids(source, file))
+        return _resume(source, file, FILE_BEGIN, previous_gtids(source, file))
     if start.at == "now":
         facts = source.facts
         now = int((time.time() + facts.clock_offset) * 1_000_000)
@@ -72,50 +73,14 @@ def first_place(source: Source, start: Start) -> Resume:
     return _behind_gtid_set(source, str(start.gtid_set))
 
 
-def check_source(source: Source, resume: Resume) -> None:
-    """Whether the server can still be read on from `resume`, as far as that shows without reading.
-
-    :raises LogPurgedError: the file is gone.
-    :raises DivergedError: it is another server, or another history on it.
-    """
-    where = f"MySQL at {source.replica.endpoint}"
-    if source.facts.server_uuid != resume.server_uuid:
-        raise DivergedError(
-            f"{where} is server {source.facts.server_uuid}; this log was read from {resume.server_uuid}. {_WAYS_OUT}"
-        )
-    files = log_files(source)
-    found = next((file for file in files if file.name == resume.file), None)
-    if found is None and file_number(resume.file) < files[0].number:
-        raise LogPurgedError(
-            f"{where} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest log "
-            f"is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter "
-            "`reposition`, which records the gap, and load the tables again; a longer binlog_expire_logs_seconds prevents it"
-        )
-    if found is None or found.size < resume.position:
-        end = f"{files[-1].name}:{files[-1].size}"
-        raise DivergedError(
-            f"{where} has nothing at {resume.file}:{resume.position}, where reading must go on; its log ends at {end}. "
-            f"{_WAYS_OUT}"
-        )
-    _check_gtids(source, resume, where)
-
-
-def _check_gtids(source: Source, resume: Resume, where: str) -> None:
-    if not source.facts.gtids or not resume.gtid_executed:
-        return
-    ours = GtidSet.parse(resume.gtid_executed)
-    if not GtidSet.parse(source.facts.gtid_executed).contains(ours):
-        raise DivergedError(f"{where} has not executed all GTIDs that were read from it before. {_WAYS_OUT}")
-    # In mid-file the extractor reads the last transaction again and compares.
-    if resume.position == FILE_BEGIN and _previous_gtids(source, resume.file) != ours:
-        raise DivergedError(f"{resume.file} of {where} does not follow what was read before. {_WAYS_OUT}")
-
-
 def _resume(source: Source, file: str, position: int, executed: GtidSet, watermark: int = 0) -> Resume:
-    return Resume(source.facts.server_uuid, file, position, str(executed), watermark=watermark)
+    created = next(_events(source, file)).timestamp
+    return Resume(
+        source.facts.server_uuid, file, position, str(executed), watermark=watermark, file_created=created
+    )
 
 
-def _previous_gtids(source: Source, file: str) -> GtidSet:
+def previous_gtids(source: Source, file: str) -> GtidSet:
     """The GTIDs executed before a file began, as the file itself says."""
     with explained(source.replica.endpoint):
         found = rows(source.connection, "SHOW BINLOG EVENTS IN %s LIMIT 3", [file])
@@ -138,7 +103,7 @@ def _at_event_id(source: Source, text: str) -> Resume:
             f"start at {text}: MySQL at {source.replica.endpoint} has no log {file}; it has {', '.join(names)}"
         )
     if position == FILE_BEGIN:
-        return _resume(source, file, position, _previous_gtids(source, file))
+        return _resume(source, file, position, previous_gtids(source, file))
     executed = GtidSet()
     end = FILE_BEGIN
     fits = False
@@ -164,7 +129,6 @@ def _at_event_id(source: Source, text: str) -> Resume:
 
 
 def _behind_gtid_set(source: Source, text: str) -> Resume:
-    """The first transaction that is not in the set; later ones that are in it will be passed over."""
     try:
         wanted = GtidSet.parse(text)
     except ValueError as error:
@@ -178,18 +142,45 @@ def _behind_gtid_set(source: Source, text: str) -> Resume:
             f"source.start.gtid_set: MySQL at {source.replica.endpoint} has not executed all of {wanted}; "
             "the set belongs to another server or to its future"
         )
-    files = [file.name for file in log_files(source)]
-    begin = next((file for file in reversed(files) if wanted.contains(_previous_gtids(source, file))), None)
+    return behind(source, wanted)
+
+
+def behind(source: Source, known: GtidSet) -> Resume:
+    """The first transaction that is not in a set, all of which the server has executed; later ones that are in it are
+    passed over when they are met.
+
+    :raises LogPurgedError: the server no longer has, or never logged, some that are not in the set.
+    :raises ConfigurationError: transactions without GTID lie there.
+    """
+    where = f"MySQL at {source.replica.endpoint}"
+    lost = GtidSet.parse(source.facts.gtid_purged).minus(known)
+    begin = None
+    for name in [] if lost else [file.name for file in reversed(log_files(source))]:
+        lost = previous_gtids(source, name).minus(known)
+        if not lost:
+            begin = name
+            break
     if begin is None:
         raise LogPurgedError(
-            f"MySQL at {source.replica.endpoint} has purged transactions that are not in {wanted}: its oldest log "
-            f"{files[0]} begins behind {_previous_gtids(source, files[0])}. Start with a newer dump of the data"
+            f"{where} has purged transactions that are not among those that are known: {shortened(lost)}. Start with a "
+            "newer dump of the data, or, to go on behind a gap, with the DAG's parameter `reposition`"
         )
     file, position = begin, FILE_BEGIN
     for event in _events(source, begin):
+        if event.type == EventType.ANONYMOUS_GTID:
+            raise ConfigurationError(
+                f"{event.place} of {where} is a transaction without GTID: which were read before cannot be told by a "
+                "GTID set; start at a file:position"
+            )
         if event.type in GTID_EVENTS:
             gtid = parse_gtid(event.type, event.body)
-            if not gtid.gno or not wanted.has(gtid.source_id, gtid.gno, gtid.tag):
-                return _resume(source, event.file, event.start, wanted)
+            if not known.has(gtid.source_id, gtid.gno, gtid.tag):
+                return _resume(source, event.file, event.start, known)
         file, position = event.file, event.end
-    return _resume(source, file, position, wanted)
+    return _resume(source, file, position, known)
+
+
+def shortened(gtids: GtidSet) -> str:
+    """A set for a message: a long history's may have a thousand parts."""
+    text = str(gtids)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

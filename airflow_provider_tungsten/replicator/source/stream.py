@@ -38,7 +38,12 @@ READ_BYTES = 1024 * 1024
 LAST_SHORT_POSITION = 2**32 - 1  # of COM_BINLOG_DUMP
 _NON_BLOCK = 0x01
 _FATAL_READING_BINLOG = ER.MASTER_FATAL_ERROR_READING_BINLOG  # 1236, of which only the text tells what it is
-_HEARTBEAT_SECONDS = 20
+_HEARTBEATS = 3  # of which none may come before the connection counts as lost
+
+# What error 1236 says, in the words of MySQL 5.6 to 9.7 and MariaDB, which have no other key.
+_PURGED = ("could not find first log file", "could not find next log", "purged", "could not find gtid state")
+_SAME_REPLICA = ("same server_uuid", "same server_id")
+_OTHER_HISTORY = ("position", "more gtids than", "not in the master's binlog", "is missing the gtid")
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,17 @@ class Replica:
     """As whom the log is asked for.
 
     :param host: the name under which we stand in SHOW REPLICAS.
+    :param verify_checksum: of the events that come.
     """
 
     endpoint: MySQLEndpoint
     server_id: int
     host: str
+    verify_checksum: bool = True
 
 
 @contextmanager
-def open_dump(replica: Replica, file: str, position: int, *, verify_checksum: bool = True) -> Iterator[Dump]:
+def open_dump(replica: Replica, file: str, position: int) -> Iterator[Dump]:
     """Asks for the log from `position` in `file` to its present end.
 
     :param position: offset of an event's first byte, 64-bit.
@@ -71,7 +78,7 @@ def open_dump(replica: Replica, file: str, position: int, *, verify_checksum: bo
         with explained(replica.endpoint):
             register(connection, replica)
             _request(connection, replica.server_id, file, position)
-        stream = EventStream(file, position, verify_checksum=verify_checksum)
+        stream = EventStream(file, position, verify_checksum=replica.verify_checksum)
         yield Dump(stream, _chunks(connection, replica.endpoint, stream))
     finally:
         connection._force_close()  # type: ignore[attr-defined]
@@ -84,7 +91,7 @@ def register(connection: Connection, replica: Replica) -> None:
     """
     settings = {
         "binlog_checksum": "@@global.binlog_checksum",
-        "heartbeat_period": str(_HEARTBEAT_SECONDS * 10**9),
+        "heartbeat_period": str(int(replica.endpoint.read_timeout / _HEARTBEATS * 10**9)),
     }
     ours = str(uuid.uuid4())
     assignments = [
@@ -149,19 +156,23 @@ def dump_error(
             return _lost(endpoint, stream, f"{code}: {text}")
         return error
     said = text.lower()
-    if "could not find first log file" in said or "purged" in said:
+    if any(words in said for words in _PURGED):
         return LogPurgedError(
             f"{where}: the log is no longer there ({text}). What it held is lost to this service. Start anew with "
             "the DAG's parameter `reposition`, which records the gap, and load the tables again"
         )
-    if "same server_uuid/server_id" in said or "same server_id" in said:
+    if any(words in said for words in _SAME_REPLICA):
         return ConfigurationError(
-            f"{where}: another replica reads with the same server_id: give this service a source.server_id of its own"
+            f"{where}: another replica reads with the same server_id or server_uuid ({text}): give this service a "
+            "source.server_id of its own, and end the other reader"
         )
-    if stream.position == start or "position" in said:
+    if stream.position == start or any(words in said for words in _OTHER_HISTORY):
         return DivergedError(
             f"{where}: no event begins there ({text}): this is not the log that was read before, or the position "
             "was mistyped. Check that the source was not reset or restored; the DAG's parameter `reposition` starts "
             "elsewhere"
         )
-    return CorruptLogError(f"{where}: the server cannot read its own log: {text}")
+    return CorruptLogError(
+        f"{where}: the server cannot read its own log: {text}. Look at the file with mysqlbinlog --verify-binlog-checksum "
+        "there; start behind the damage with the DAG's parameter `reposition` and load the tables again"
+    )

@@ -63,6 +63,8 @@ class Resume:
     :param server_uuid: of the server that was read.
     :param file: binlog file, e.g. ``mysql-bin.000002``.
     :param position: 64-bit offset behind the last event that was taken in.
+    :param file_created: when that file was begun, as its FORMAT_DESCRIPTION says, seconds; 0 where it was not met yet.
+        A file of the same name in another history has another.
     :param gtid_executed: GTID set up to there, tags included; '' where the server has no GTIDs.
     :param transaction_start: offset of the first event of the last transaction read in ``file``; None where none was
         read since the file began (or since the first start).
@@ -79,6 +81,7 @@ class Resume:
     transaction_gtid: str = ""
     transaction_ts: int = 0
     watermark: int = 0
+    file_created: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

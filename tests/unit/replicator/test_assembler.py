@@ -51,6 +51,27 @@ def test_a_transaction_is_there_when_it_ends_and_not_before(made: Events) -> Non
     )
 
 
+def test_a_file_of_the_same_name_that_was_begun_at_another_time_is_diverged(made: Events) -> None:
+    description = made.event(EventType.FORMAT_DESCRIPTION)
+    taking = assembler()
+    taking.take([description, *made.transaction()])
+    place = taking.resume
+    assert place.file_created == SECONDS
+    assembler(place).take([description])
+    with pytest.raises(DivergedError, match=r"mysql-bin\.000001:.* not the file of that name"):
+        assembler(place).take([description._replace(timestamp=SECONDS + 1)])
+
+
+def test_the_end_of_the_last_file_is_passed_up_to_where_the_next_is_known(made: Events) -> None:
+    taking = assembler(limits=Limits(10**9, 10**12, FILE, 157))
+    rotate = made.rotate("mysql-bin.000002")
+    description = Event(EventType.FORMAT_DESCRIPTION, 0, SECONDS + 9, 1, "mysql-bin.000002", 4, 126, b"")
+    taking.take([rotate, description, *made.transaction()])
+    assert (taking.ended, taking.transactions) == ("head", 0)
+    place = taking.resume
+    assert (place.file, place.position, place.file_created) == ("mysql-bin.000002", 4, SECONDS + 9)
+
+
 def test_the_watermark_never_goes_back(made: Events) -> None:
     early = [event._replace(timestamp=SECONDS - 100) for event in made.transaction()]
     late = made.transaction()

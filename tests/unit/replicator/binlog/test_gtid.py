@@ -120,6 +120,25 @@ def test_any_set_is_what_was_added(added: list[tuple[tuple[str, str], int]]) -> 
                 assert gtids.contains(one) == (((source, tag), gno) in added)
 
 
+@given(*[st.lists(st.tuples(_sources, st.integers(1, 12), st.integers(0, 5)), max_size=6)] * 2)
+def test_what_one_set_has_and_another_lacks(
+    ours: list[tuple[tuple[str, str], int, int]], theirs: list[tuple[tuple[str, str], int, int]]
+) -> None:
+    def singles(added: list[tuple[tuple[str, str], int, int]]) -> set[tuple[str, int, str]]:
+        return {
+            (source, gno, tag) for (source, tag), first, more in added for gno in range(first, first + more)
+        }
+
+    def made(members: set[tuple[str, int, str]]) -> GtidSet:
+        gtids = GtidSet()
+        for member in members:
+            gtids.add(*member)
+        return gtids
+
+    one, other = singles(ours), singles(theirs)
+    assert made(one).minus(made(other)) == made(one - other)
+
+
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_set_or_corrupt(body: bytes) -> None:
     try:

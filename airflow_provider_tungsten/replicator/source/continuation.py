@@ -1,0 +1,99 @@
+"""Whether reading can go on where it ended: on the server that was left, or on the one that took its place.
+
+What shows only in the log itself (another transaction at the old place, another file of the old name) the assembler
+sees, before it takes in anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurgedError
+from airflow_provider_tungsten.replicator.source.position import (
+    FILE_BEGIN,
+    Source,
+    behind,
+    file_number,
+    log_files,
+    previous_gtids,
+    shortened,
+)
+from airflow_provider_tungsten.replicator.thl.event import Resume
+
+_WAYS_OUT = (
+    "Look into it first: if the source was restored, reset or replaced, the DAG's parameter `reposition` starts at a "
+    "place of the new history and records the gap, behind which the tables must be loaded again"
+)
+
+
+def go_on(source: Source, resume: Resume) -> Resume:
+    """Where reading goes on: `resume` itself, or the same transaction's place on a server that took over.
+
+    A server that took over is known by its GTIDs: it has executed all that were read, and still has all others.
+
+    :raises LogPurgedError: what comes next is gone.
+    :raises DivergedError: it is another history.
+    """
+    if source.facts.server_uuid != resume.server_uuid:
+        return _failed_over(source, resume)
+    _check_files(source, resume)
+    _check_gtids(source, resume)
+    return resume
+
+
+def _where(source: Source) -> str:
+    return f"MySQL at {source.replica.endpoint}"
+
+
+def _check_files(source: Source, resume: Resume) -> None:
+    files = log_files(source)
+    found = next((file for file in files if file.name == resume.file), None)
+    if found is None and file_number(resume.file) < files[0].number:
+        raise LogPurgedError(
+            f"{_where(source)} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest "
+            f"log is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter "
+            "`reposition`, which records the gap, and load the tables again; a longer binlog_expire_logs_seconds "
+            "prevents it"
+        )
+    if found is None or found.size < resume.position:
+        end = f"{files[-1].name}:{files[-1].size}"
+        raise DivergedError(
+            f"{_where(source)} has nothing at {resume.file}:{resume.position}, where reading must go on; its log ends at "
+            f"{end}. {_WAYS_OUT}"
+        )
+
+
+def _check_gtids(source: Source, resume: Resume) -> None:
+    if not source.facts.gtids or not resume.gtid_executed:
+        return
+    ours = GtidSet.parse(resume.gtid_executed)
+    if missing := ours.minus(GtidSet.parse(source.facts.gtid_executed)):
+        raise DivergedError(
+            f"{_where(source)} has not executed {shortened(missing)}, which was read from it before. {_WAYS_OUT}"
+        )
+    if resume.position == FILE_BEGIN and (unread := previous_gtids(source, resume.file).minus(ours)):
+        raise DivergedError(
+            f"{resume.file} of {_where(source)} does not follow what was read before: {shortened(unread)} came between. "
+            f"{_WAYS_OUT}"
+        )
+
+
+def _failed_over(source: Source, resume: Resume) -> Resume:
+    facts, where = source.facts, _where(source)
+    servers = f"is server {facts.server_uuid}; this log was read from {resume.server_uuid}"
+    ours = GtidSet.parse(resume.gtid_executed)
+    anonymous = resume.transaction_start is not None and not resume.transaction_gtid
+    if not facts.gtids or not ours or anonymous:
+        raise DivergedError(
+            f"{where} {servers}. Without GTIDs on both (gtid_mode = ON) nobody can tell which transactions of the one "
+            f"the other has. {_WAYS_OUT}"
+        )
+    if missing := ours.minus(GtidSet.parse(facts.gtid_executed)):
+        raise DivergedError(
+            f"{where} {servers}, and has not executed {shortened(missing)}, which this log holds. A replica that lags "
+            "behind gets them: let it catch up, then run again. Where they were lost in a failover, the target holds "
+            f"what the source does not. {_WAYS_OUT}"
+        )
+    place = behind(source, ours)
+    return replace(place, watermark=resume.watermark)
