@@ -47,8 +47,8 @@ lint: setup ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-wheel: setup ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel --installer uv
+wheel: $(INSTALLED) ## Build source distribution and manylinux wheels into dist/, audited and tried without a compiler
+	$(BIN)/python -m tests.packaging.wheel
 
 clean: ## Remove what was built here; what is cached outside the checkout stays
 	rm -rf $(VENV) build dist *.egg-info docker/redshift/*.egg-info .pytest_cache .mypy_cache .ruff_cache
