@@ -18,10 +18,12 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     Query,
     is_begin,
     is_commit,
+    parse_format_description,
     parse_gtid,
     parse_query,
     parse_rotate,
     parse_xa_prepare,
+    server_version,
 )
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
@@ -32,6 +34,9 @@ from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.spool import Spool
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 
+_NO_GTID = Gtid("", 0, "", 0, 0, 0)
+# Older servers write none where GTIDs are off: a transaction begins with BEGIN, or is a statement alone.
+_ANONYMOUS_GTIDS = (5, 7, 0)
 UNKNOWN_SHARD = "#UNKNOWN"
 _ANOTHER_HISTORY = (
     "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "
@@ -94,6 +99,7 @@ class Assembler:
         self._start = 0
         self._thread = 0
         self._begun = False
+        self._without_gtids = False
         self._savepoints: dict[str, int] = {}
         self._collector = collector = Collector(table_filter, spool_bytes)
         # Results:
@@ -142,6 +148,11 @@ class Assembler:
             file_created=self._file_created,
         )
 
+    @property
+    def open_at(self) -> int | None:
+        """Where the transaction begins whose end was not read yet."""
+        return None if self._gtid is None else self._start
+
     def end(self, reason: str) -> None:
         """Ask for the end: at once, or behind the open transaction."""
         self._asked_to_end = reason
@@ -189,15 +200,25 @@ class Assembler:
             raise CorruptLogError(
                 f"{event.place}: a transaction begins inside the one of {self._file}:{self._start}"
             )
-        gtid = self._gtid = parse_gtid(event.type, event.body)
-        self._start = event.start
+        gtid = parse_gtid(event.type, event.body)
+        self._open(event, gtid)
         self._collector.skip = self._expected is not None or (
             gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
         )
 
+    def _open(self, event: Event, gtid: Gtid) -> None:
+        self._gtid = gtid
+        self._start = event.start
+        self._collector.open = True
+
     def _on_query(self, event: Event) -> None:
         body = event.body
+        if self._gtid is None and self._without_gtids:
+            self._open(event, _NO_GTID)
+            self._collector.skip = self._expected is not None
         if is_begin(body):
+            if self._gtid is None or self._begun:
+                raise CorruptLogError(f"{event.place}: a BEGIN without a GTID before it")
             self._thread = int.from_bytes(body[:4], "little")
             self._begun = True
         elif is_commit(body):
@@ -382,6 +403,8 @@ class Assembler:
                 f"begun later or earlier: {_ANOTHER_HISTORY}"
             )
         self._file_created = event.timestamp
+        version = server_version(parse_format_description(event.body).server_version)
+        self._without_gtids = version < _ANONYMOUS_GTIDS
         if self._asked_to_end:
             self.ended = self._asked_to_end
 

@@ -48,10 +48,11 @@ class Collector:
 
     :param spool_bytes: what a transaction may take in memory.
 
-    Attributes: ``skip``: rows are not kept until the transaction ends; ``rows``: of the open transaction.
+    Attributes: ``open``: whether there is a transaction; ``skip``: rows are not kept until the transaction ends; ``rows``: of the open transaction.
     """
 
     def __init__(self, table_filter: TableFilter, spool_bytes: int) -> None:
+        self.open = False
         self.skip = False
         self.rows = 0
         self._filter = table_filter
@@ -68,6 +69,9 @@ class Collector:
         self._kind = Kind.INSERT
 
     def on_table_map(self, event: Event) -> None:
+        """:raises CorruptLogError: outside of any transaction."""
+        if not self.open:
+            raise CorruptLogError(f"{event.place}: a TABLE_MAP outside of any transaction")
         if self.skip:
             return
         body = event.body
@@ -146,7 +150,7 @@ class Collector:
             self._images = []
             self._bytes = self._rows = 0
         self.rows = 0
-        self.skip = False
+        self.skip = self.open = False
         self._open_tables.clear()
 
 

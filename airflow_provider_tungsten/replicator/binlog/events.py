@@ -213,6 +213,8 @@ def parse_gtid(event_type: int, body: bytes) -> Gtid:
         length = packed_integer(body, at)[0]
     if event_type == EventType.ANONYMOUS_GTID:
         return Gtid("", 0, "", original, immediate, length)
+    if gno < 1:
+        raise CorruptLogError(f"a GTID event has the impossible number {gno}")
     return Gtid(_uuid(raw), gno, "", original, immediate, length)
 
 
@@ -253,8 +255,11 @@ def _parse_tagged_gtid(body: bytes) -> Gtid:
             break  # behind the last field that must be understood
     if at > len(body) or len(raw) != 16 or 2 not in values:
         raise CorruptLogError("a GTID_TAGGED event is cut short")
+    gno = _zigzag(values[2])
+    if gno < 1:
+        raise CorruptLogError(f"a GTID_TAGGED event has the impossible number {gno}")
     immediate = values.get(6, 0)
-    return Gtid(_uuid(raw), _zigzag(values[2]), tag, values.get(7, immediate), immediate, values.get(8, 0))
+    return Gtid(_uuid(raw), gno, tag, values.get(7, immediate), immediate, values.get(8, 0))
 
 
 def parse_previous_gtids(body: bytes) -> GtidSet:

@@ -16,6 +16,7 @@ TABLE_MAP = bytes.fromhex(
     "7100000000000100016100017400 02 030f 02 5000 02 01 01 00 02 03 fcff00 04 05 02 6964 01 76 08 01 00 0c 01 c0"
 )
 ROWS = bytes.fromhex("7100000000000100 0200 02 ff")
+DESCRIPTION = b"\4\0" + b"9.7.4".ljust(50, b"\0") + bytes(4) + b"\x13" + bytes(41) + b"\1"
 ONE_ROW = bytes.fromhex("00 01000000 01 78")
 
 

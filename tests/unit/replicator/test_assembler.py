@@ -12,7 +12,7 @@ from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
-from tests.unit.replicator.events import FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
+from tests.unit.replicator.events import DESCRIPTION, FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
 
 NEVER = Limits(10**9, 10**12, "mysql-bin.999999", 0)
 
@@ -52,7 +52,7 @@ def test_a_transaction_is_there_when_it_ends_and_not_before(made: Events) -> Non
 
 
 def test_a_file_of_the_same_name_that_was_begun_at_another_time_is_diverged(made: Events) -> None:
-    description = made.event(EventType.FORMAT_DESCRIPTION)
+    description = made.event(EventType.FORMAT_DESCRIPTION, DESCRIPTION)
     taking = assembler()
     taking.take([description, *made.transaction()])
     place = taking.resume
@@ -65,7 +65,9 @@ def test_a_file_of_the_same_name_that_was_begun_at_another_time_is_diverged(made
 def test_the_end_of_the_last_file_is_passed_up_to_where_the_next_is_known(made: Events) -> None:
     taking = assembler(limits=Limits(10**9, 10**12, FILE, 157))
     rotate = made.rotate("mysql-bin.000002")
-    description = Event(EventType.FORMAT_DESCRIPTION, 0, SECONDS + 9, 1, "mysql-bin.000002", 4, 126, b"")
+    description = Event(
+        EventType.FORMAT_DESCRIPTION, 0, SECONDS + 9, 1, "mysql-bin.000002", 4, 126, DESCRIPTION
+    )
     taking.take([rotate, description, *made.transaction()])
     assert (taking.ended, taking.transactions) == ("head", 0)
     place = taking.resume
@@ -226,7 +228,7 @@ def test_the_last_transaction_is_met_again_and_not_kept_twice(made: Events) -> N
     "changed",
     [
         lambda events: [event._replace(timestamp=1) for event in events],
-        lambda events: [events[0]._replace(body=bytes(42)), *events[1:]],
+        lambda events: [events[0]._replace(body=bytes(17) + b"\x63" + bytes(24)), *events[1:]],
         lambda events: [*events[:-1], events[-1]._replace(end=events[-1].end + 1)],
     ],
     ids=["time", "gtid", "end"],
