@@ -60,6 +60,11 @@ cdef enum:
     MAX_DEPTH = 100
     BASE64_LINE = 76
 
+# Bytes of text that a byte of JSON can become, at most: a control character six, a literal's entry of three bytes
+# eight. What would become more refers to the same bytes again and again.
+cdef enum:
+    MOST_TEXT = 8
+
 
 cdef inline uint64_t _le(const uint8_t* data, int size) noexcept nogil:
     cdef uint64_t value = 0
@@ -79,10 +84,13 @@ cdef inline bint _put(Buffer* out, const char* text, size_t length) noexcept nog
 
 cdef JsonStatus json_text(Buffer* out, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
     """Appends the text; no more than about ``limit`` bytes of it."""
+    cdef size_t possible = MOST_TEXT * size + BASE64_LINE
+    cdef JsonStatus status
     if size == 0:
         # What MySQL makes of a value that was never set (a column added by 5.7 with NOT NULL).
         return JSON_OK if _put(out, "null", 4) else JSON_NO_MEMORY
-    return _value(out, data[0], data + 1, size - 1, out.size + limit, 0)
+    status = _value(out, data[0], data + 1, size - 1, out.size + min(limit, possible), 0)
+    return JSON_CORRUPT if status == JSON_TOO_LONG and possible < limit else status
 
 
 cdef JsonStatus _value(

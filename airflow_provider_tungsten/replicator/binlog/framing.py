@@ -20,6 +20,8 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Unsuppo
 __all__ = ["Dump", "Event", "EventStream", "payload_events"]
 
 _HEADER = 19
+# MySQL's largest packet, and what stands in front of the values; the same as of events that are not compressed.
+_LARGEST_EVENT = (1 << 30) + (1 << 16)
 _ZSTD, _NONE = 0, 255
 
 
@@ -130,6 +132,11 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
         if len(header) < _HEADER or not _HEADER <= length <= left:
             raise CorruptLogError(
                 f"{outer.place}: an event inside a TRANSACTION_PAYLOAD does not fit into it"
+            )
+        if length > _LARGEST_EVENT:
+            raise CorruptLogError(
+                f"{outer.place}: an event inside a TRANSACTION_PAYLOAD says that it has {length} bytes: more than MySQL can "
+                "write"
             )
         body = _read(outer, stream, length - _HEADER)
         left -= length

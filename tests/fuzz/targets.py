@@ -1,0 +1,248 @@
+"""What broken input is given to, and what must hold where it is accepted. Each takes the dice and says what came of it.
+
+A refusal is any :class:`TungstenError`; every other exception is a fault. Acceptance is checked:
+
+- **stream**: the reader stands behind the last byte, every GTID in the bytes is in its executed set, and the row images
+  in the log are as many bytes as those in the rows events, counted here by their frames alone. So nothing was passed
+  over. (Not counted where transactions are rolled back, repeated or XA, or where rows are rewritten.)
+- **rows**: as many CSV rows as the layout counts, each with every column; all of the payload is taken apart and put
+  together again; the batch step takes the same bytes.
+- **bodies**: a table map's definition survives its JSON, a GTID set its text and its binary form.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Callable
+
+from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
+from airflow_provider_tungsten.replicator.binlog.constants import GTID_EVENTS, ROWS_EVENTS, EventType
+from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
+from airflow_provider_tungsten.replicator.binlog.events import (
+    Event,
+    packed_integer,
+    parse_format_description,
+    parse_gtid,
+    parse_previous_gtids,
+    parse_query,
+    parse_rotate,
+    parse_rows,
+    parse_xa_prepare,
+)
+from airflow_provider_tungsten.replicator.binlog.framing import EventStream, payload_events
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, unsupported_columns
+from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
+from airflow_provider_tungsten.replicator.errors import TungstenError
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, ThlEvent
+from tests.fuzz.material import HEADER, Material
+from tests.fuzz.mutations import broken_stream, mutated
+
+Target = Callable[[Material, random.Random], bool]
+
+
+class _EveryTable(TableFilter):
+    SYSTEM_SCHEMAS = frozenset()
+
+
+_FILTER = _EveryTable()
+_NEVER = Limits(10**9, 10**12, "", 0)
+_FILE = "log.000001"
+_UNCOUNTED = (b"ROLLBACK", b"XA ", b"SAVEPOINT")
+
+
+def broken_streams(material: Material, dice: random.Random) -> bool:
+    data = broken_stream(dice.choice(material.transactions), dice.choice(material.transactions), dice)
+    verify = dice.random() < 0.9
+    assembler = Assembler(Resume("", _FILE, 4), Origin("fuzz", 0, 1), _FILTER, _NEVER, spool_bytes=1 << 20)
+    stream = EventStream(_FILE, 4, verify_checksum=verify, framing="file")
+    try:
+        for piece in _pieces(data, dice):
+            assembler.take(stream.feed(piece))
+        events = [*assembler.drain()]
+    except TungstenError:
+        return False
+    _check_stream(data, stream, assembler, events)
+    for event in events:
+        if event.kind in ROW_KINDS:
+            _encode(event)
+    return True
+
+
+def _pieces(data: bytes, dice: random.Random) -> list[bytes]:
+    if dice.random() < 0.8:
+        return [data]
+    at = dice.randrange(len(data) + 1)
+    return [data[:at], data[at:]]
+
+
+def _check_stream(data: bytes, stream: EventStream, assembler: Assembler, events: list[ThlEvent]) -> None:
+    walk = _Walk(data)
+    if stream.file == _FILE:
+        taken = stream.position - 4 + walk.unplaced
+        assert taken == walk.end, f"{taken} of {walk.end} bytes were taken in"
+    if walk.countable:
+        kept = sum(len(event.payload or b"") for event in events if event.kind in ROW_KINDS)
+        assert kept == walk.image_bytes, f"{kept} bytes of row images are kept, {walk.image_bytes} were there"
+        executed = GtidSet.parse(assembler.resume.gtid_executed)
+        for gtid in walk.gtids:
+            assert executed.has(*gtid), "a GTID was lost"
+
+
+class _Walk:
+    """Goes over a stream by its events' lengths and counts what must not get lost.
+
+    Attributes: ``end`` (of the last whole event); ``unplaced``: bytes of what a server sends but writes into
+    no file (a file that holds it is refused when its end is reached); ``image_bytes``, ``gtids``; ``countable``: whether these tell anything.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.end = self.image_bytes = self.unplaced = 0
+        self.gtids: list[tuple[str, int, str]] = []
+        self.countable = True
+        checksum, open_transaction, begun = 0, False, False
+        while self.end + HEADER.size <= len(data):
+            _, kind, _, length, _, _ = HEADER.unpack_from(data, self.end)
+            if self.end + length > len(data):
+                break
+            event = data[self.end : self.end + length]
+            self.end += length
+            if kind == EventType.FORMAT_DESCRIPTION:
+                has = event[HEADER.size :][-5:][:1] == b"\1"
+                checksum = 4 if has else 0
+                self.unplaced += length if self.end > length else 0
+                continue
+            if kind in (EventType.HEARTBEAT, EventType.HEARTBEAT_V2):
+                self.unplaced += length
+            body = event[HEADER.size : length - checksum]
+            if kind in GTID_EVENTS:
+                gtid = parse_gtid(kind, body)
+                if (key := (gtid.source_id, gtid.gno, gtid.tag)) in self.gtids:
+                    self.countable = False
+                if gtid.gno:
+                    self.gtids.append(key)
+                open_transaction, begun = True, False
+            elif kind in ROWS_EVENTS:
+                self._count(kind, body)
+            elif kind == EventType.QUERY:
+                sql = body.upper()
+                if any(word in sql for word in _UNCOUNTED):
+                    self.countable = False
+                begun = sql.endswith(b"\0BEGIN") or (begun and not sql.endswith(b"\0COMMIT"))
+                open_transaction = open_transaction and begun
+            elif kind == EventType.XID:
+                open_transaction = begun = False
+            elif kind in _REWRITTEN:
+                self.countable = False
+        if open_transaction:
+            self.countable = False
+
+    def _count(self, kind: int, body: bytes) -> None:
+        at = 8
+        if kind >= EventType.WRITE_ROWS:
+            at += int.from_bytes(body[8:10], "little")
+        columns, at = packed_integer(body, at)
+        images = 2 if kind in (EventType.UPDATE_ROWS, EventType.UPDATE_ROWS_V1) else 1
+        self.image_bytes += len(body) - at - images * ((columns + 7) // 8)
+
+
+_REWRITTEN = frozenset(
+    {
+        EventType.PARTIAL_UPDATE_ROWS,
+        EventType.TRANSACTION_PAYLOAD,
+        EventType.XA_PREPARE,
+        *range(160, 172),
+    }
+)
+
+
+def _encode(event: ThlEvent) -> None:
+    """What the batch step would make of it."""
+    assert event.definition is not None
+    assert event.payload is not None
+    _check_rows(TableDefinition.from_json(event.definition), event.kind, event.payload, event.rows)
+
+
+def _check_rows(definition: TableDefinition, kind: str, payload: bytes, expected: int | None = None) -> None:
+    images = 2 if kind == "update" else 1
+    layout = RowLayout(definition)
+    count = layout.count(payload, images)
+    assert expected is None or count == expected, f"{count} rows, not {expected}"
+    assert count * images <= len(payload)
+    whole = layout.drop(payload, count * images, [True] * len(definition.columns))
+    assert len(whole) == len(payload)  # bits of a null bitmap that belong to no column may differ
+    assert layout.drop(whole, count * images, [True] * len(definition.columns)) == whole
+    hidden = {text.rpartition(" (")[0].rpartition(".")[2] for text in unsupported_columns(definition)}
+    if hidden:
+        keep = [column.name not in hidden for column in definition.columns]
+        payload = layout.drop(payload, count * images, keep)
+        definition = definition.without(hidden)
+    try:
+        encoded = CsvEncoder(
+            definition, ["opcode", "row_id"], max_text_bytes=None, refuse_nul=False, refuse_zero_dates=False
+        ).encode(payload, kind, seqno=1, row_id=1, commit_ts=0)
+    except TungstenError:
+        return
+    text = encoded.csv.decode()
+    rows = [*csv.reader(io.StringIO(text, newline=""))]
+    assert len(rows) == count * images == encoded.inserts + encoded.deletes
+    assert all(len(row) == 2 + len(definition.columns) for row in rows)
+
+
+def broken_images(material: Material, dice: random.Random) -> bool:
+    images = dice.choice(material.images)
+    try:
+        _check_rows(images.definition, images.kind, mutated(images.payload, dice))
+    except TungstenError:
+        return False
+    return True
+
+
+def broken_bodies(material: Material, dice: random.Random) -> bool:
+    event = dice.choice(material.events)
+    try:
+        _parse(event._replace(body=mutated(event.body, dice)))
+    except TungstenError:
+        return False
+    return True
+
+
+def _parse(event: Event) -> None:
+    body = event.body
+    if event.type == EventType.TABLE_MAP:
+        table_name(body)
+        definition = TableMaps().definition(body)
+        assert TableDefinition.from_json(definition.json) == definition
+        RowLayout(definition)
+    elif event.type in GTID_EVENTS:
+        gtid = parse_gtid(event.type, body)
+        if gtid.gno > 0:
+            GtidSet().add(gtid.source_id, gtid.gno, gtid.tag)
+    elif event.type == EventType.PREVIOUS_GTIDS:
+        gtids = parse_previous_gtids(body)
+        assert GtidSet.decode(gtids.encode()) == gtids
+    elif event.type == EventType.TRANSACTION_PAYLOAD:
+        for inner in payload_events(event):
+            _parse(inner)
+    elif event.type in ROWS_EVENTS:
+        parse_rows(event)
+    elif parser := _PARSERS.get(event.type):
+        parser(body)
+
+
+_PARSERS: dict[int, Callable[[bytes], object]] = {
+    EventType.QUERY: parse_query,
+    EventType.ROTATE: parse_rotate,
+    EventType.FORMAT_DESCRIPTION: parse_format_description,
+    EventType.XA_PREPARE: parse_xa_prepare,
+}
+
+TARGETS: dict[str, tuple[Target, int]] = {
+    "streams": (broken_streams, 50),
+    "bodies": (broken_bodies, 25),
+    "rows": (broken_images, 25),
+}
+"""Name → target and its share of the events, in percent."""

@@ -1,0 +1,190 @@
+"""Declared sizes that would exhaust memory or time, were they believed: refused before anything is allocated."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import zstandard
+
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
+from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.events import (
+    Event,
+    parse_gtid,
+    parse_previous_gtids,
+    parse_query,
+    parse_rows,
+    parse_xa_prepare,
+)
+from airflow_provider_tungsten.replicator.binlog.framing import payload_events
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout
+from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, TungstenError, UnsupportedError
+from tests.unit.replicator.events import TABLE_MAP
+
+MOST_MEMORY = 32 * 1024 * 1024
+MOST_SECONDS = 5.0
+HUGE = b"\xfe" + (2**63 - 1).to_bytes(8, "little")
+TWO_BILLION = b"\xfe" + (2**31).to_bytes(8, "little")
+
+
+@contextmanager
+def frugal() -> Iterator[None]:
+    """Neither memory nor time, compiled modules' included."""
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+    finally:
+        tracemalloc.stop()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY // 1024
+    assert time.process_time() - began < MOST_SECONDS  # a bound against hangs, not a figure
+
+
+def _event(kind: int, body: bytes) -> Event:
+    return Event(kind, 0, 0, 1, "log.000001", 4, 4 + len(body), body)
+
+
+def _table_map(
+    types: bytes = b"\x02\x03\x0f", meta: bytes = b"\x02\x50\x00", rest: bytes | None = None
+) -> bytes:
+    return TABLE_MAP[:15] + types + meta + (b"\x02\x01\x01\x00" if rest is None else rest)
+
+
+BODIES: dict[str, Callable[[], object]] = {
+    "a table map of two billion columns": lambda: TableMaps().definition(_table_map(types=TWO_BILLION)),
+    "a table map whose type metadata are huge": lambda: TableMaps().definition(_table_map(meta=HUGE)),
+    "a table map whose optional metadata are huge": lambda: TableMaps().definition(
+        _table_map(rest=b"\x02\x04" + HUGE)
+    ),
+    "an ENUM of countless members": lambda: TableMaps().definition(
+        _table_map(b"\x01\xfe", b"\x02\xf7\x01", b"\x01\x04\x02\x01e\x0a\x01\x2d\x06\x09" + HUGE)
+    ),
+    "rows of two billion columns": lambda: parse_rows(
+        _event(EventType.WRITE_ROWS, bytes(8) + b"\x02\x00" + TWO_BILLION)
+    ),
+    "rows of more columns than there are numbers": lambda: parse_rows(
+        _event(EventType.UPDATE_ROWS, bytes(8) + b"\x02\x00" + HUGE)
+    ),
+    "a GTID set of countless servers": lambda: parse_previous_gtids(
+        (2**63).to_bytes(8, "little") + bytes(64)
+    ),
+    "a GTID set of countless intervals": lambda: parse_previous_gtids(
+        (1).to_bytes(8, "little") + bytes(16) + (2**62).to_bytes(8, "little")
+    ),
+    "a tagged GTID set with a huge tag": lambda: parse_previous_gtids(
+        (1 << 56 | 1 << 8 | 1).to_bytes(8, "little") + bytes(16) + b"\xff" + b"\x7f" * 8
+    ),
+    "a tagged GTID of huge numbers": lambda: parse_gtid(
+        EventType.GTID_TAGGED, b"\x02" + (b"\xff" + b"\xff" * 8) * 3
+    ),
+    "a statement behind huge variables": lambda: parse_query(bytes(11) + b"\xff\xff" + b"SELECT 1"),
+    "an XID of negative length": lambda: parse_xa_prepare(
+        struct.pack("<?iii", False, 1, -(2**31), 2**31 - 1) + bytes(8)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_that_declare_more_than_they_hold(name: str) -> None:
+    with frugal(), pytest.raises(TungstenError):
+        BODIES[name]()
+
+
+def _payload(inner: bytes, size: int, compression: int = 0) -> Event:
+    packed = zstandard.compress(inner, 19) if compression == 0 else inner
+    head = b"\x02\x01" + bytes([compression])
+    head += b"\x03\x09\xfe" + size.to_bytes(8, "little")
+    head += b"\x01\x09\xfe" + len(packed).to_bytes(8, "little")
+    return _event(EventType.TRANSACTION_PAYLOAD, head + b"\0" + packed)
+
+
+def _read(event: Event) -> int:
+    return sum(len(inner.body) for inner in payload_events(event))
+
+
+def test_a_payload_that_declares_more_than_it_holds() -> None:
+    with frugal(), pytest.raises(CorruptLogError):
+        _read(_payload(bytes(100), 2**63))
+
+
+def test_a_payload_of_countless_events_is_never_in_memory_whole() -> None:
+    header = struct.pack("<IBIIIH", 0, EventType.ROWS_QUERY, 1, 19 + 8173, 0, 0)
+    inner = (header + bytes(8173)) * 20_000  # 160 MB out of a few KB
+    event = _payload(inner, len(inner))
+    del inner
+    with frugal():
+        assert _read(event) == 20_000 * 8173
+
+
+def test_an_event_inside_a_payload_is_no_longer_than_mysql_makes_any() -> None:
+    size = 3 * 1024 * 1024 * 1024
+    header = struct.pack("<IBIIIH", 0, EventType.ROWS_QUERY, 1, size, 0, 0)
+    with frugal(), pytest.raises(CorruptLogError, match="more than MySQL can write"):
+        _read(_payload(header + bytes(4_000_000), size))
+
+
+_JSON = TableDefinition("a", "t", (Column("j", "json", 245, 4),))
+
+
+def _json_row(value: bytes) -> bytes:
+    return b"\0" + len(value).to_bytes(4, "little") + value
+
+
+def _encode(value: bytes) -> bytes:
+    return (
+        CsvEncoder(_JSON, ["opcode"], max_text_bytes=None)
+        .encode(_json_row(value), "insert", seqno=1, row_id=1, commit_ts=0)
+        .csv
+    )
+
+
+def _nested(depth: int) -> bytes:
+    value = b"\x02" + struct.pack("<HH", 0, 4)
+    for _ in range(depth):
+        inner = value[1:]
+        value = b"\x02" + struct.pack("<HHBH", 1, 7 + len(inner), value[0], 7) + inner
+    return value
+
+
+def test_json_nested_as_deep_as_mysql_allows_and_deeper() -> None:
+    assert _encode(_nested(99)) == b"I," + b"[" * 100 + b"]" * 100 + b"\n"
+    with frugal(), pytest.raises(CorruptLogError):
+        _encode(_nested(4000))
+
+
+def test_json_whose_values_are_the_same_bytes_again_and_again() -> None:
+    depth, width = 12, 50
+    level = 4 + 3 * width
+    value = b"\x02"
+    for number in range(depth):
+        last = number == depth - 1
+        entry = struct.pack("<BH", 4, 1) if last else struct.pack("<BH", 2, level)
+        value += struct.pack("<HH", width, level * (depth - number)) + entry * width
+    with frugal(), pytest.raises(CorruptLogError):
+        _encode(value)
+
+
+def test_json_that_refers_to_itself() -> None:
+    with frugal(), pytest.raises(CorruptLogError):
+        _encode(b"\x02" + struct.pack("<HHBHBH", 2, 10, 2, 0, 2, 0))
+
+
+def test_row_images_whose_lengths_reach_behind_their_end() -> None:
+    layout = RowLayout(TableDefinition("a", "t", (Column("b", "longblob", 252, 4),)))
+    with frugal(), pytest.raises(CorruptLogError):
+        layout.count(b"\0" + b"\xff\xff\xff\xff" + b"x", 1)
+    assert layout.count(b"", 1) == 0
+
+
+def test_definitions_that_no_table_has_are_refused() -> None:
+    impossible = Column("d", "decimal", 246, 255 | 255 << 8)
+    with pytest.raises((CorruptLogError, UnsupportedError)):
+        RowLayout(TableDefinition("a", "t", (impossible,)))
