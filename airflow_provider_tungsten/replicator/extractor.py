@@ -43,7 +43,7 @@ CONNECTIONS = 7
 WAIT = wait_exponential_jitter(initial=0.5, max=15)
 
 # Any other error ends reading, but leaves the whole transactions that were read before it.
-_STORE_ERRORS = (StorageUnavailableError, StorageError, WriteConflictError)
+STORE_ERRORS = (StorageUnavailableError, StorageError, WriteConflictError)
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,21 @@ def reposition(
     resume = replace(place, watermark=max(before.watermark, place.watermark))
     options = _move(before, resume, reason)
     origin = Origin(str(endpoint), head.last + 1, head.last + 1)
-    record = _record(Kind.GAP, origin, resume, options)
+    gap = record(Kind.GAP, origin, resume, options)
     with thl.writer(head, token=token, segment_bytes=1, segment_events=1) as writer:
-        writer.add([record])
+        writer.add([gap])
         writer.commit(resume)
-    log.warning("repositioned", service=service.service, seqno=record.seqno, **options)
-    return record
+    log.warning("repositioned", service=service.service, seqno=gap.seqno, **options)
+    return gap
 
 
 def _gap_made_for(thl: Log, head: Head, reason: str) -> ThlEvent | None:
     """The gap record with that reason; every epoch but the first begins with one."""
     epoch = head.epoch_number
     while epoch > thl.first_seqno():
-        record = thl.record(epoch)
-        if (record.options or {}).get("reason") == reason:
-            return record
+        first = thl.record(epoch)
+        if (first.options or {}).get("reason") == reason:
+            return first
         epoch = thl.record(epoch - 1).epoch_number
     return None
 
@@ -222,7 +222,7 @@ def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
     )
 
 
-def _record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str]) -> ThlEvent:
+def record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str]) -> ThlEvent:
     """A record about the log itself; it takes a seqno."""
     now = time.time_ns() // 1000
     return ThlEvent(
@@ -301,7 +301,7 @@ class _Task:
 
     def _say_failover(self, before: Resume, place: Resume) -> None:
         options = _move(before, place, "failover")
-        self._writer.add([_record(Kind.POSITION, self._origin, place, options)])
+        self._writer.add([record(Kind.POSITION, self._origin, place, options)])
         self._writer.commit(place)
         self._noted = place
         log.warning("failed over", service=self._service.service, **options)
@@ -321,7 +321,7 @@ class _Task:
                         self._reconnect()
                     self._read_on()
         except TungstenError as error:
-            if isinstance(error, _STORE_ERRORS):
+            if isinstance(error, STORE_ERRORS):
                 raise
             return error
         return None
@@ -360,7 +360,7 @@ class _Task:
                     if reader.ended:
                         break
                     self._tell()
-        except _STORE_ERRORS:
+        except STORE_ERRORS:
             raise
         except TungstenError as error:
             failure = error
@@ -404,7 +404,7 @@ class _Task:
         kept = self._transactions + self._reader.transactions
         if kept or (resume.file, resume.position) == (before.file, before.position):
             return
-        self._writer.add([_record(Kind.POSITION, self._origin, resume, {})])
+        self._writer.add([record(Kind.POSITION, self._origin, resume, {})])
         self._writer.commit(resume)
 
     def result(self, seconds: float) -> ExtractResult:

@@ -1,0 +1,242 @@
+"""Binlog files in, log out: what the extractor does, without a server. Goes on where the THL ends when files were added."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_tungsten.replicator.assembler import Assembler, Origin
+from airflow_provider_tungsten.replicator.assembler import Limits as ReadingLimits
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.errors import (
+    CorruptLogError,
+    DivergedError,
+    PreflightError,
+    TungstenError,
+    UnsupportedError,
+)
+from airflow_provider_tungsten.replicator.extractor import (
+    PROGRESS_SECONDS,
+    STORE_ERRORS,
+    ExtractResult,
+    Progress,
+    record,
+)
+from airflow_provider_tungsten.replicator.service import MIB, Limits, Start, TableRules
+from airflow_provider_tungsten.replicator.source.files import (
+    FILE_BEGIN,
+    FilesDump,
+    LogFile,
+    checked_files,
+    find_files,
+    first_place,
+    read_head,
+)
+from airflow_provider_tungsten.replicator.storage import Storage
+from airflow_provider_tungsten.replicator.thl.event import Kind, Resume
+from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.segment import Head
+from airflow_provider_tungsten.replicator.thl.writer import LogWriter
+
+UNLIMITED = Limits(max_transactions=10**15, max_bytes=10**18, max_seconds=10**9)
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """Binlog files instead of a server.
+
+    :param where: a folder, a pattern or a file: see :func:`~.source.files.find_files`.
+    :param start: where a log that is not there yet begins; not ``now``.
+    :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
+    """
+
+    where: Path
+    start: Start = Start(at="earliest")
+    rules: TableRules = TableRules()
+    limits: Limits = UNLIMITED
+    spool_bytes: int = 32 * MIB
+    segment_bytes: int = 128 * MIB
+    segment_events: int = 500_000
+    verify_checksum: bool = True
+
+
+def extract_files(
+    service: str,
+    source: FilesSource,
+    storage: Storage,
+    *,
+    token: str,
+    progress: Callable[[Progress], None] | None = None,
+) -> ExtractResult:
+    """Reads the files to their end, or to a limit. What was read whole before an error is published before it is raised.
+
+    The log is an ordinary one; as files do not tell their server's uuid, its is ''. Reading can go on from a server by
+    GTID.
+
+    :param service: name of the stream; the log is ``<service>/`` in `storage`.
+    :raises ConfigurationError: no such files, or no such start.
+    :raises LogPurgedError: files are missing between, or where reading must go on.
+    :raises DivergedError: files that do not follow each other, or what was read before.
+    :raises UnsupportedError, CorruptLogError: something in the files that is not understood, or damaged; names file:position.
+    :raises WriteConflictError: another extractor appends to this log.
+    """
+    thl = Log(storage, service)
+    files = find_files(source.where)
+    head = thl.head() or _begin(thl, storage, files, source, token)
+    wanted = _files_from(files, head.resume)
+    with thl.writer(
+        head, token=token, segment_bytes=source.segment_bytes, segment_events=source.segment_events
+    ) as writer:
+        task = _Task(source, files[-1], head, writer, progress)
+        failure = task.read(wanted) if wanted else None
+        task.add_position()
+        writer.close()
+    if failure is not None:
+        raise failure
+    return task.result()
+
+
+class _Task:
+    """One extraction, from the log's head on."""
+
+    def __init__(
+        self,
+        source: FilesSource,
+        last: LogFile,
+        head: Head,
+        writer: LogWriter,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        limits = source.limits
+        self._source = source
+        self._last = last
+        self._place = head.resume
+        self._first = head.last + 1
+        self._writer = writer
+        self._progress = progress
+        self._origin = Origin(str(source.where), head.epoch_number, self._first)
+        self._reader = Assembler(
+            head.resume,
+            self._origin,
+            source.rules.table_filter(),
+            ReadingLimits(limits.max_transactions, limits.max_bytes, last.name, last.size),
+            spool_bytes=source.spool_bytes,
+        )
+        self._warnings: list[str] = []
+        self._told = self._began = time.monotonic()
+
+    def read(self, files: list[LogFile]) -> TungstenError | None:
+        """Reads to the end and appends; what ended it too early, if anything did."""
+        place, reader = self._place, self._reader
+        position = place.position if place.transaction_start is None else place.transaction_start
+        dump = FilesDump(files, position, self._executed, verify_checksum=self._source.verify_checksum)
+        failure: TungstenError | None = None
+        try:
+            self._take_in(dump)
+            _check_end(self._last, reader)
+        except STORE_ERRORS:
+            raise
+        except TungstenError as error:
+            failure = error
+        if failure is None or isinstance(failure, CorruptLogError | UnsupportedError):
+            failure = reader.unverified or failure
+        self._append()
+        self._warnings = dump.warnings
+        return failure
+
+    def _take_in(self, dump: FilesDump) -> None:
+        for chunk in dump:
+            self._reader.feed(dump.stream, chunk)
+            self._append()
+            now = time.monotonic()
+            if now - self._began > self._source.limits.max_seconds:
+                self._reader.end("max_seconds")
+            if self._reader.ended:
+                break
+            self._tell(now)
+
+    def _executed(self) -> GtidSet:
+        return GtidSet.parse(self._reader.resume.gtid_executed)
+
+    def _append(self) -> None:
+        self._writer.add(self._reader.drain())
+        self._writer.commit(self._reader.resume)
+
+    def _tell(self, now: float) -> None:
+        if self._progress is None or now - self._told <= PROGRESS_SECONDS:
+            return
+        self._told = now
+        done = self._reader
+        seconds = now - self._began
+        self._progress(
+            Progress(done.transactions, done.rows, done.bytes, seconds, done.resume.event_id, lag_seconds=0.0)
+        )
+
+    def add_position(self) -> None:
+        """Remembers that the files were read on although there was nothing to keep."""
+        resume, before = self._reader.resume, self._place
+        if self._reader.transactions or (resume.file, resume.position) == (before.file, before.position):
+            return
+        self._writer.add([record(Kind.POSITION, self._origin, resume, {})])
+        self._writer.commit(resume)
+
+    def result(self) -> ExtractResult:
+        end, done = self._writer.next_seqno, self._reader
+        return ExtractResult(
+            first=self._first if end > self._first else None,
+            last=end - 1 if end > self._first else None,
+            transactions=done.transactions,
+            rows=done.rows,
+            bytes=done.bytes,
+            segments=self._writer.segments,
+            event_id=done.resume.event_id,
+            watermark=done.resume.watermark,
+            seconds=time.monotonic() - self._began,
+            lag_seconds=0.0,
+            reason=done.ended or "head",
+            warnings=tuple(self._warnings),
+        )
+
+
+def _check_end(file: LogFile, reader: Assembler) -> None:
+    open_at = reader.open_at
+    if open_at is not None and not reader.ended and not read_head(file).in_use:
+        raise CorruptLogError(
+            f"{file.name}:{open_at}: the file ends inside the transaction that begins here, and was closed by its server, "
+            "or copied by mysqlbinlog, which does not say whether it was: complete it, and read on"
+        )
+
+
+def _begin(thl: Log, storage: Storage, files: list[LogFile], source: FilesSource, token: str) -> Head:
+    resume = first_place(files, source.start)
+    if (finding := storage.check_write_once()) is not None:
+        raise PreflightError(thl.url, [finding])
+    options = {name: value for name, value in source.start.model_dump().items() if value is not None}
+    return thl.create(
+        resume,
+        source_id=str(source.where),
+        token=token,
+        extracted_ts=time.time_ns() // 1000,
+        options=options,
+    )
+
+
+def _files_from(files: list[LogFile], resume: Resume) -> list[LogFile]:
+    """Those that are left to read; none where the file that is to come is not there yet."""
+    names = [file.name for file in files]
+    if resume.position == FILE_BEGIN and resume.file not in names and _comes_next(files[-1], resume.file):
+        return []
+    wanted = checked_files(files, resume.file)
+    if wanted[0].size < resume.position:
+        raise DivergedError(
+            f"{wanted[0].path} ends at {wanted[0].size}, before {resume.position}, where reading must go on: it is not the "
+            "file that was read before, or its copy is not whole"
+        )
+    return wanted
+
+
+def _comes_next(last: LogFile, name: str) -> bool:
+    following = LogFile(last.path.with_name(name), 0)
+    return last.number is not None and following.number == last.number + 1
