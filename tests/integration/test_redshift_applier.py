@@ -113,6 +113,8 @@ EVERY_TYPE = (
     (Column("e", "enum", 247, members=("small", "lärge"), charset="utf8mb4"), "lärge", "lärge"),
     (Column("st", "set", 248, members=("a", "b"), charset="utf8mb4"), "a,b", "a,b"),
     (Column("js", "json", 245), '{"a": [1, null, "\\"😀"]}', '{"a": [1, null, "\\"😀"]}'),
+    (Column("p", "point", 255), "0101000020e6100000" + "00" * 16, "0101000020e6100000" + "00" * 16),
+    (Column("ve", "vector", 242, length=3), "[1,2.5,-0.0001]", "[1,2.5,-0.0001]"),
     (Column("empty", "varchar", 15, length=20, charset="utf8mb4"), "", ""),
     (Column("order", "int", 3), "1", "1"),
 )  # fmt: skip
@@ -121,6 +123,8 @@ EVERY_TYPE = (
 def as_text(column: Column) -> str:
     if column.type in ("binary", "varbinary", "blob"):
         return f'TO_HEX("{column.name}")'
+    if column.type == "point":
+        return f'LOWER(ST_AsHexEWKB("{column.name}"))'
     return f'"{column.name}"::varchar'
 
 

@@ -28,6 +28,13 @@ CREATE OR REPLACE FUNCTION pg_catalog.to_hex(bytea) RETURNS varchar LANGUAGE sql
 $$ SELECT encode($1, 'hex')::varchar $$;
 CREATE OR REPLACE FUNCTION pg_catalog.from_hex(text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT decode($1, 'hex') $$;
+DO $do$ BEGIN
+  IF to_regtype('redshift_gateway.geometry') IS NULL THEN
+    CREATE DOMAIN redshift_gateway.geometry AS bytea CHECK (octet_length(VALUE) <= 1048447);
+  END IF;
+END $do$;
+CREATE OR REPLACE FUNCTION pg_catalog.st_ashexewkb(bytea) RETURNS varchar LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT upper(encode($1, 'hex'))::varchar $$;
 CREATE OR REPLACE FUNCTION pg_catalog.to_varbyte(text, text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT CASE lower($2) WHEN 'hex' THEN decode($1, 'hex') WHEN 'base64' THEN decode($1, 'base64')
                ELSE convert_to($1, 'UTF8') END $$;
@@ -127,12 +134,6 @@ CREATE OR REPLACE VIEW pg_catalog.stl_load_errors AS
     column_length AS col_length, position, ''::char(1024) AS raw_line, ''::char(1024) AS raw_field_value,
     error_code AS err_code, error_message::char(100) AS err_reason
   FROM redshift_gateway.load_errors;
-
-DO $do$ BEGIN
-  IF to_regtype('redshift_gateway.geometry') IS NULL THEN
-    CREATE DOMAIN redshift_gateway.geometry AS bytea CHECK (octet_length(VALUE) <= 1048447);
-  END IF;
-END $do$;
 
 -- Catalog --------------------------------------------------------------------------------------------------------
 CREATE OR REPLACE VIEW redshift_gateway.column_types AS
