@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
+    DivergedError,
     RangeError,
     SourceUnavailableError,
     StorageError,
@@ -364,8 +365,10 @@ class _Task:
             raise
         except TungstenError as error:
             failure = error
-        if failure is None or isinstance(failure, CorruptLogError | UnsupportedError):
-            failure = reader.unverified or failure
+        if reader.unverified and isinstance(failure, CorruptLogError | UnsupportedError | None):
+            failure = DivergedError(
+                f"{reader.unverified}. Reading ended with: {failure or 'the end of the log'}"
+            )
         self._append()
         if failure is not None:
             raise failure

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
     CorruptLogError,
     DivergedError,
     LogPurgedError,
@@ -23,9 +24,10 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.extractor import extract, reposition
 from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
-from tests.integration.extraction import Extraction, endpoint
+from tests.integration.extraction import SERVER_ID, Extraction, endpoint
 from tests.stack.mysql import MySQL
 
 DATABASE = "shop"
@@ -338,6 +340,57 @@ def test_another_server_is_diverged(gtid_server: MySQL, plain_server: MySQL, tmp
     extraction = following(gtid_server, tmp_path)
     extraction.mysql = plain_server
     diverged(extraction, "this log was read from .* Without GTIDs on both")
+
+
+@pytest.mark.parametrize(
+    ("file", "position", "error"),
+    [
+        ("mysql-bin.000001", 5, DivergedError),
+        ("mysql-bin.000001", 1_000_000_000, DivergedError),
+        ("mysql-bin.000001", 5_000_000_000, DivergedError),
+        ("mysql-bin.000099", 4, LogPurgedError),
+    ],
+)
+def test_what_the_server_says_to_a_place_that_is_not_there(
+    file: str, position: int, error: type[Exception], reset_server: MySQL
+) -> None:
+    insert(reset_server)
+    replica = Replica(endpoint(reset_server), SERVER_ID, "test")
+    with open_dump(replica, file, position) as dump, pytest.raises(error, match=f"{file}:{position}: "):
+        list(dump.events())
+
+
+def test_a_start_that_is_not_there(reset_server: MySQL, tmp_path: Path) -> None:
+    reset_server.execute("FLUSH BINARY LOGS", "PURGE BINARY LOGS TO 'mysql-bin.000002'")
+    for event_id, error in {
+        "mysql-bin.000001:4": LogPurgedError,
+        "mysql-bin.000003:4": ConfigurationError,
+    }.items():
+        with pytest.raises(error, match=event_id):
+            Extraction(reset_server, tmp_path / "thl", start={"event_id": event_id}).run()
+
+
+def test_checksums_may_come_and_go(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    try:
+        for algorithm in ("NONE", "CRC32", "NONE"):
+            insert(server)
+            server.execute(f"SET GLOBAL binlog_checksum = {algorithm}")
+            insert(server)
+            extraction.run(limits={"max_transactions": 1})
+    finally:
+        server.execute("SET GLOBAL binlog_checksum = CRC32")
+    extraction.run()
+    check_gapless(extraction, 6)
+
+
+def test_an_idle_source_has_no_lag_and_makes_no_seqno(server: MySQL, tmp_path: Path) -> None:
+    extraction = following(server, tmp_path)
+    insert(server)
+    extraction.run()
+    result = extraction.run()
+    assert (result.lag_seconds, result.first, result.reason) == (0.0, None, "head")
+    check_gapless(extraction, 1)
 
 
 def test_files_are_in_order_beyond_a_million(tmp_path: Path) -> None:

@@ -282,9 +282,13 @@ cdef class EventStream:
         if checksum and len(body) < 57 + CHECKSUM + 1:
             raise self._corrupt("a FORMAT_DESCRIPTION event is cut short")
         # A file that its server has not closed yet carries a flag that its checksum does not count.
-        if checksum and self._verify and not self._fits(data, length, IN_USE):
+        cdef bint fits = not checksum or not self._verify or self._fits(data, length, IN_USE)
+        # Sent again behind its place it is changed, and keeps its old checksum where the file has no others.
+        if fits or self._position != 4:
+            self._checksum = parse_format_description(body[:len(body) - checksum]).checksum
+            fits = fits or self._checksum == CHECKSUM_NONE
+        if not fits:
             raise self._corrupt("the checksum of FORMAT_DESCRIPTION is wrong")
-        self._checksum = parse_format_description(body[:len(body) - checksum]).checksum
         return checksum
 
     cdef int _advance(self, int kind, size_t length, uint32_t log_pos) except -1:

@@ -27,7 +27,8 @@ _PASSWORD_EXPIRED = frozenset({1820, 1862})
 _PRIVILEGE = frozenset(
     {ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR}
 )
-_NOT_LET_IN = frozenset({ER.HOST_NOT_PRIVILEGED, ER.HOST_IS_BLOCKED, 1251, 2059, 3118})
+_PLUGIN = 2059  # an authentication plugin that the client does not have, or does not want
+_NOT_LET_IN = frozenset({ER.HOST_NOT_PRIVILEGED, ER.HOST_IS_BLOCKED, 1251, _PLUGIN, 3118})
 # Lost or refused for the moment: a later attempt may get through.
 _UNAVAILABLE = frozenset(
     {
@@ -80,6 +81,14 @@ class Connection(pymysql.connections.Connection):
                 ~CLIENT.SSL
             )  # PyMySQL leaves it, and the server takes that for a bad handshake
         super()._request_authentication()  # type: ignore[misc]
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        # PyMySQL would send the password to whoever asks, in plain text on an open line, too.
+        if plugin_name == b"mysql_clear_password" and not self._secure:  # type: ignore[attr-defined]
+            raise pymysql.err.OperationalError(
+                _PLUGIN, "it asks for the bare password, as PAM, LDAP and IAM do: set ssl_mode to verify_ca"
+            )
+        return super()._process_auth(plugin_name, auth_packet)  # type: ignore[misc]
 
 
 def connect(endpoint: MySQLEndpoint) -> Connection:

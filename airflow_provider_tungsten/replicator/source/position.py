@@ -99,9 +99,12 @@ def _at_event_id(source: Source, text: str) -> Resume:
     file, position = parse_event_id(text)
     names = {found.name: found.size for found in log_files(source)}
     if file not in names:
-        raise LogPurgedError(
-            f"start at {text}: MySQL at {source.replica.endpoint} has no log {file}; it has {', '.join(names)}"
-        )
+        where = f"start at {text}: MySQL at {source.replica.endpoint}"
+        if file_number(file) < file_number(next(iter(names))):
+            raise LogPurgedError(
+                f"{where} has purged {file}; its oldest log is {next(iter(names))}. Start with a newer dump of the data"
+            )
+        raise ConfigurationError(f"{where} has no log {file}; it has {', '.join(names)}")
     if position == FILE_BEGIN:
         return _resume(source, file, position, previous_gtids(source, file))
     executed = GtidSet()
