@@ -10,6 +10,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 
 import zlib
 
+from airflow_provider_tungsten.replicator.binlog._charset cimport TEXT_NO_MEMORY, TEXT_OK, TextStatus, to_utf8
 from airflow_provider_tungsten.replicator.binlog._images cimport (
     Field,
     Images,
@@ -51,7 +52,6 @@ from airflow_provider_tungsten.replicator.binlog._text cimport (
     utc,
 )
 
-from airflow_provider_tungsten.replicator.binlog.charsets import LATIN1
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 
@@ -99,7 +99,6 @@ cdef class CsvEncoder(Images):
     cdef Buffer _out
     cdef Buffer _scratch
     cdef uint8_t _class[256]
-    cdef uint8_t _latin1[256][4]
     cdef uint8_t _separator
     cdef uint8_t _quote
     cdef bint _refuse_nul
@@ -151,17 +150,12 @@ cdef class CsvEncoder(Images):
 
     cdef int _prepare_classes(self) except -1:
         cdef int byte
-        cdef bytes text
         memset(self._class, 0, 256)
         for byte in range(128, 256):
             self._class[byte] = HIGH
         self._class[0] = ZERO
         for byte in (self._separator, self._quote, 10, 13):
             self._class[byte] |= QUOTE_IT
-        for byte in range(256):
-            text = LATIN1[byte].encode()
-            self._latin1[byte][0] = len(text)
-            memcpy(&self._latin1[byte][1], PyBytes_AS_STRING(text), len(text))
         return 0
 
     cdef bytes _quoted(self, text):
@@ -333,10 +327,8 @@ cdef class CsvEncoder(Images):
             out = put_unsigned(out, big_endian(data, size))
         elif op == Op.YEAR:
             out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
-        elif op == Op.LATIN1_TEXT:
-            return self._latin1_text(data, size)
-        elif op == Op.ASCII_TEXT:
-            return self._text(data, size, True)
+        elif op == Op.CHARSET_TEXT:
+            return self._charset_text(field, data, size)
         elif op == Op.HEXADECIMAL:
             return self._hexadecimal(data, size, field.detail)
         elif op == Op.ENUM:
@@ -382,8 +374,11 @@ cdef class CsvEncoder(Images):
         self._out.size = out - self._out.data
         return DONE
 
-    cdef Status _text(self, const uint8_t* data, size_t size, bint ascii) noexcept nogil:
-        """A field of text, quoted where it must be."""
+    cdef Status _text(self, const uint8_t* data, size_t size, bint utf8) noexcept nogil:
+        """A field of text, quoted where it must be.
+
+        :param utf8: it is known to be that.
+        """
         cdef uint8_t seen = 0
         cdef size_t at
         cdef char* out
@@ -391,7 +386,7 @@ cdef class CsvEncoder(Images):
             return self._too_long(self._max_text)
         for at in range(size):
             seen |= self._class[data[at]]
-        if seen & HIGH and (ascii or not _is_utf8(data, size)):
+        if seen & HIGH and not utf8 and not _is_utf8(data, size):
             return WRONG_CHARACTER
         if seen & ZERO and self._refuse_nul:
             return NUL
@@ -428,15 +423,17 @@ cdef class CsvEncoder(Images):
         out[0] = self._quote
         return out + 1
 
-    cdef Status _latin1_text(self, const uint8_t* data, size_t size) noexcept nogil:
-        cdef size_t at
-        cdef char* out
-        if not reserve(&self._scratch, 3 * size):
-            return NO_MEMORY
-        out = self._scratch.data
-        for at in range(size):
-            out = put(out, <const char*>&self._latin1[data[at]][1], self._latin1[data[at]][0])
-        return self._text(<const uint8_t*>self._scratch.data, out - self._scratch.data, False)
+    cdef Status _charset_text(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+        cdef size_t wrong
+        cdef TextStatus status
+        # No character has more than four bytes.
+        if size // 4 > self._max_text:
+            return self._too_long(self._max_text)
+        self._scratch.size = 0
+        status = to_utf8(field.decoder, &self._scratch, data, size, False, &wrong)
+        if status == TEXT_OK:
+            return self._text(<const uint8_t*>self._scratch.data, self._scratch.size, True)
+        return NO_MEMORY if status == TEXT_NO_MEMORY else WRONG_CHARACTER
 
     cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to) noexcept nogil:
         cdef size_t filler = filled_to - size if filled_to > size else 0

@@ -1,6 +1,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._charset cimport Decoder
+
 
 cpdef enum Op:
     """How a field's bytes become text."""
@@ -17,8 +19,7 @@ cpdef enum Op:
     DATETIME
     TIMESTAMP
     TEXT
-    LATIN1_TEXT
-    ASCII_TEXT
+    CHARSET_TEXT
     HEXADECIMAL
     ENUM
     SET
@@ -39,6 +40,7 @@ cdef struct Field:
     uint32_t precision  # of DECIMAL
     size_t first_label
     size_t labels
+    const Decoder* decoder  # of a text that is not in UTF-8, else NULL
 
 
 cdef struct Label:

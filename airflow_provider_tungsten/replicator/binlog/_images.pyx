@@ -11,6 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._charset cimport Charset
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 
 
@@ -23,10 +24,14 @@ cdef class Images:
         self._table = table
         self._names = tuple(names)
         self._kept_alive = []
-        for op, size, prefix, detail, precision, labels in fields:
+        for op, size, prefix, detail, precision, labels, charset in fields:
             field.op = op
             field.size, field.prefix, field.detail, field.precision = size, prefix, detail, precision
             field.first_label, field.labels = self._labels.size(), len(labels)
+            field.decoder = NULL
+            if charset is not None:
+                self._kept_alive.append(charset)
+                field.decoder = &(<Charset?>charset).decoder
             for text in labels:
                 self._kept_alive.append(text)
                 label.text = <const uint8_t*>PyBytes_AS_STRING(text)

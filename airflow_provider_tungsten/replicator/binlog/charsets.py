@@ -1,29 +1,30 @@
 """Character sets by collation id, as table maps and statements name them.
 
-Source: `information_schema.collations` and `character_sets` of MySQL 9.7; ids never change their meaning.
+Source: `information_schema.collations` and `character_sets` of MySQL 9.7, and of MariaDB 10.11 its
+`collation_character_set_applicability`; ids never change their meaning. What bytes mean is checked against both servers.
 """
 
 from __future__ import annotations
 
-import codecs
+from functools import cache
 from typing import NamedTuple
 
+from airflow_provider_tungsten.replicator.binlog._charset import Charset, Form
+from airflow_provider_tungsten.replicator.binlog.charset_units import units
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
-
-SUPPORTED = frozenset({"utf8mb4", "utf8mb3", "latin1", "ascii"})
-"""Of text and of labels. Columns of bytes have none; labels in ``binary`` are not known to be text."""
 
 
 class _Charset(NamedTuple):
-    """:param codec: Python's, for statement text; None where Python has none."""
+    """:param codec: Python's that is nearest; see `charset_units` for the difference."""
 
     max_bytes: int
     collations: tuple[int | tuple[int, int], ...]
-    codec: str | None
+    codec: str
+    form: Form = Form.TABLE
 
 
 _CHARSETS = {
-    "armscii8": _Charset(1, (32, 64), None),
+    "armscii8": _Charset(1, (32, 64), "ascii"),
     "ascii": _Charset(1, (11, 65), "ascii"),
     "big5": _Charset(2, (1, 84), "big5"),
     "binary": _Charset(1, (63,), "utf-8"),
@@ -35,33 +36,33 @@ _CHARSETS = {
     "cp852": _Charset(1, (40, 81), "cp852"),
     "cp866": _Charset(1, (36, 68), "cp866"),
     "cp932": _Charset(2, ((95, 96),), "cp932"),
-    "dec8": _Charset(1, (3, 69), None),
+    "dec8": _Charset(1, (3, 69), "latin-1"),
     "eucjpms": _Charset(3, ((97, 98),), "euc_jp"),
-    "euckr": _Charset(2, (19, 85), "euc_kr"),
+    "euckr": _Charset(2, (19, 85), "cp949"),
     "gb18030": _Charset(4, ((248, 250),), "gb18030"),
     "gb2312": _Charset(2, (24, 86), "gb2312"),
     "gbk": _Charset(2, (28, 87), "gbk"),
-    "geostd8": _Charset(1, ((92, 93),), None),
+    "geostd8": _Charset(1, ((92, 93),), "latin-1"),
     "greek": _Charset(1, (25, 70), "iso8859_7"),
     "hebrew": _Charset(1, (16, 71), "iso8859_8"),
-    "hp8": _Charset(1, (6, 72), None),
-    "keybcs2": _Charset(1, (37, 73), None),
+    "hp8": _Charset(1, (6, 72), "hp_roman8"),
+    "keybcs2": _Charset(1, (37, 73), "ascii"),
     "koi8r": _Charset(1, (7, 74), "koi8_r"),
     "koi8u": _Charset(1, (22, 75), "koi8_u"),
-    "latin1": _Charset(1, (5, 8, 15, 31, (47, 49), 94), None),
+    "latin1": _Charset(1, (5, 8, 15, 31, (47, 49), 94), "cp1252"),
     "latin2": _Charset(1, (2, 9, 21, 27, 77), "iso8859_2"),
     "latin5": _Charset(1, (30, 78), "iso8859_9"),
     "latin7": _Charset(1, (20, (41, 42), 79), "iso8859_13"),
     "macce": _Charset(1, (38, 43), "mac_latin2"),
     "macroman": _Charset(1, (39, 53), "mac_roman"),
     "sjis": _Charset(2, (13, 88), "shift_jis"),
-    "swe7": _Charset(1, (10, 82), None),
+    "swe7": _Charset(1, (10, 82), "ascii"),
     "tis620": _Charset(1, (18, 89), "tis_620"),
-    "ucs2": _Charset(2, (35, 90, (128, 151), 159), None),
+    "ucs2": _Charset(2, (35, 90, (128, 151), 159), "utf-16-be", Form.UCS2),
     "ujis": _Charset(3, (12, 91), "euc_jp"),
-    "utf16": _Charset(4, ((54, 55), (101, 124)), None),
-    "utf16le": _Charset(4, (56, 62), None),
-    "utf32": _Charset(4, ((60, 61), (160, 183)), None),
+    "utf16": _Charset(4, ((54, 55), (101, 124)), "utf-16-be", Form.UTF16),
+    "utf16le": _Charset(4, (56, 62), "utf-16-le", Form.UTF16LE),
+    "utf32": _Charset(4, ((60, 61), (160, 183)), "utf-32-be", Form.UTF32),
     "utf8mb3": _Charset(3, (33, 76, 83, (192, 215), 223), "utf-8"),
     "utf8mb4": _Charset(
         4,
@@ -80,12 +81,36 @@ _CHARSETS = {
 }
 
 
+SUPPORTED = frozenset(_CHARSETS) - {"binary"} | {"utf8"}
+"""Of text and of labels. Columns of bytes have none; labels in ``binary`` are not known to be text. ``utf8`` is what
+servers before MySQL 8.0.30 and MariaDB 10.6 call utf8mb3 in their catalog."""
+
+_UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8", "binary"})
+
+# MariaDB's own collations: those that do not pad with blanks stand 1024 behind those that do (`MY_NOPAD_ID`), some more
+# of its own 512 behind 64 … 255, and those of UCA 14.0 in blocks of 256, with a hole (`my_uca1400_make_collation_id`).
+_NOPAD = 1024
+_MARIADB_OWN = {
+    "utf8mb3": (576, 578),
+    "utf8mb4": (608, 610),
+    "ucs2": (640, 642),
+    "utf16": (672, 674),
+    "utf32": (736, 738),
+}
+_UCA1400 = {"utf8mb3": 2048, "utf8mb4": 2304, "ucs2": 2560, "utf16": 2816, "utf32": 3072}
+_UCA1400_IDS = (*range(168), *range(184, 200))
+
+
 def _names() -> dict[int, str]:
     names = {}
     for name, charset in _CHARSETS.items():
         for item in charset.collations:
             first, last = (item, item) if isinstance(item, int) else item
             names.update(dict.fromkeys(range(first, last + 1), name))
+    names |= {_NOPAD + number: name for number, name in names.items() if number < 248 and name != "binary"}
+    for name, (first, last) in _MARIADB_OWN.items():
+        names |= dict.fromkeys(range(first, last + 1), name)
+        names |= {_UCA1400[name] + number: name for number in _UCA1400_IDS}
     return names
 
 
@@ -95,13 +120,13 @@ _NAMES = _names()
 def charset_name(collation: int) -> str:
     """Name of the character set that a collation orders.
 
-    :raises UnsupportedError: a collation id that MySQL 9.7 does not have.
+    :raises UnsupportedError: a collation id that neither MySQL 9.7 nor MariaDB 10.11 has.
     """
     try:
         return _NAMES[collation]
     except KeyError:
         raise UnsupportedError(
-            f"collation id {collation} is not known (MariaDB's own or newer than MySQL 9.7)"
+            f"collation id {collation} is not known (newer than MySQL 9.7 and MariaDB 10.11)"
         ) from None
 
 
@@ -110,16 +135,24 @@ def max_bytes(charset: str) -> int:
     return _CHARSETS[charset].max_bytes
 
 
-def decode(raw: bytes, charset: str | None) -> str:
-    """Text of a statement or a label. Bytes that are wrong in the character set stand as backslash escapes.
+@cache
+def decoder(charset: str) -> Charset | None:
+    """Made once, when it is first asked for; None for what is UTF-8 already."""
+    if charset in _UTF8:
+        return None
+    found = _CHARSETS[charset]
+    characters = units(charset, found.codec, found.max_bytes) if found.form is Form.TABLE else ()
+    return Charset(charset, found.form, characters)
 
-    :param charset: None, or one that Python cannot decode: UTF-8, what MySQL's clients speak unless told otherwise.
+
+def decode(raw: bytes, charset: str | None, escape: bool = False) -> str:
+    """Text of a statement or a label.
+
+    :param charset: None: UTF-8, what MySQL's clients speak unless told otherwise.
+    :param escape: bytes that are wrong in the character set stand as backslash escapes.
+    :raises UnicodeDecodeError: such bytes, unless ``escape``.
     """
-    if charset == "latin1":
-        return codecs.charmap_decode(raw, "strict", LATIN1)[0]
-    codec = _CHARSETS[charset].codec if charset else None
-    return raw.decode(codec or "utf-8", "backslashreplace")
-
-
-# MySQL's latin1 is Windows' 1252 with the five bytes that have no character there standing for themselves.
-LATIN1 = "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256))
+    found = decoder(charset) if charset else None
+    if found is None:
+        return raw.decode("utf-8", "backslashreplace" if escape else "strict")
+    return found.decode(raw, escape)

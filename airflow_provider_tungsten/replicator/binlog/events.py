@@ -298,7 +298,7 @@ def parse_query(body: bytes) -> Query:
     charset = charsets.charset_name(collation) if collation is not None else None
     # Bytes that are wrong in the client's character set can only stand in a comment or a literal: MySQL itself
     # refuses them in a name. They must not stop the log.
-    text = charsets.decode(sql.rstrip(b"\0"), charset)
+    text = charsets.decode(sql.rstrip(b"\0"), charset, escape=True)
     return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables)
 
 

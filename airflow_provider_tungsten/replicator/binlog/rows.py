@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
+from airflow_provider_tungsten.replicator.binlog._charset import Charset
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -77,13 +78,12 @@ _OLD_OPS: dict[int, Op] = {
     ColumnType.TIMESTAMP: Op.OLD_TIMESTAMP,
 }
 _COMPRESSED = frozenset({ColumnType.BLOB_COMPRESSED, ColumnType.VARCHAR_COMPRESSED})
-_TEXT_OPS = {"latin1": Op.LATIN1_TEXT, "ascii": Op.ASCII_TEXT}
 
 SUPPORTED_TYPES = frozenset(_OPS)
 """Type names (`Column.type`, and `DATA_TYPE` of `information_schema.columns`) that become CSV text."""
 
-# op, bytes (or 0), bytes of the length in front (or 0), detail, precision, labels
-_Field = tuple[Op, int, int, int, int, tuple[bytes, ...]]
+# op, bytes (or 0), bytes of the length in front (or 0), detail, precision, labels, character set of what is no UTF-8
+_Field = tuple[Op, int, int, int, int, tuple[bytes, ...], Charset | None]
 
 
 def unsupported_columns(definition: TableDefinition) -> list[str]:
@@ -190,8 +190,13 @@ def _field(table: str, column: Column) -> _Field:
     op = _OPS.get(column.type, Op.UNSUPPORTED)
     if op is Op.SIGNED and column.unsigned:
         op = Op.UNSIGNED
-    elif op is Op.TEXT and column.charset in _TEXT_OPS:
-        op = _TEXT_OPS[column.charset]
+    charset = (
+        charsets.decoder(column.charset)
+        if op is Op.TEXT and column.charset and _is_supported(column)
+        else None
+    )
+    if charset is not None:
+        op = Op.CHARSET_TEXT
     op = _OLD_OPS.get(column.code, op)
     precision = detail = 0
     if column.code == ColumnType.NEWDECIMAL:
@@ -207,7 +212,7 @@ def _field(table: str, column: Column) -> _Field:
         raise CorruptLogError(
             f"{table}.{column.name}: the definition of this {column.type} column is impossible"
         )
-    return op, size, prefix, detail, precision, tuple(label.encode() for label in column.members)
+    return op, size, prefix, detail, precision, tuple(label.encode() for label in column.members), charset
 
 
 _FIXED = {

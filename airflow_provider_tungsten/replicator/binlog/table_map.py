@@ -408,7 +408,7 @@ class _Builder:
             members = next(self._members[code], None)
             if members is None:
                 self._corrupt(f"column {name} has no members")
-            labels = tuple(charsets.decode(member, charset) for member in members)
+            labels = tuple(self._label(name, member, charset) for member in members)
             return Column(name, _NAMES[code], int(code), meta, False, charset, labels, nullable=nullable)
         if code == ColumnType.GEOMETRY:
             return Column(name, self._geometry(name), int(code), meta, nullable=nullable)
@@ -464,6 +464,18 @@ class _Builder:
         return Column(
             name, kind, int(code), meta, charset=None if binary else charset, length=length, nullable=nullable
         )
+
+    def _label(self, name: str, member: bytes, charset: str) -> str:
+        try:
+            return charsets.decode(member, charset)
+        except UnicodeDecodeError:
+            if charset == "binary":
+                # Refused where it is to become text.
+                return charsets.decode(member, charset, escape=True)
+            raise UnsupportedError(
+                f"{self._schema}.{self._table}.{name} has a member whose bytes are wrong in the character set "
+                f"{charset}; exclude the table"
+            ) from None
 
     def _charset(self, name: str, collation: int) -> str:
         try:
