@@ -36,7 +36,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEven
 
 _NO_GTID = Gtid("", 0, "", 0, 0, 0)
 # Older servers write none where GTIDs are off: a transaction begins with BEGIN, or is a statement alone.
-_ANONYMOUS_GTIDS = (5, 7, 0)
+_ANONYMOUS_GTIDS = (5, 7, 6)
 UNKNOWN_SHARD = "#UNKNOWN"
 _ANOTHER_HISTORY = (
     "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "

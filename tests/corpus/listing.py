@@ -28,18 +28,25 @@ _CODECS = {
     "gbk": "gbk",
     "gb18030": "gb18030",
     "sjis": "cp932",
-    "eucjpms": "euc_jp",
+    "ujis": "euc_jp",
     "cp1251": "cp1251",
 }
 
 
 class Image(NamedTuple):
-    """:param values: by the column's number, from 1; in an image that is not full some are missing."""
+    """:param values: by the column's number, from 1; in an image that is not full some are missing.
+
+    ``partial``: a JSON value stands as the function that changes it.
+    """
 
     gtid: str
     table: str
     opcode: str
     values: dict[int, bytes]
+
+    @property
+    def partial(self) -> bool:
+        return any(value.startswith(b"JSON_") for value in self.values.values())
 
 
 def images(path: Path) -> Iterator[Image]:

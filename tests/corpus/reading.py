@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +19,7 @@ from airflow_provider_tungsten.replicator.binlog.definition import TableDefiniti
 from airflow_provider_tungsten.replicator.binlog.rows import NULL_CANDIDATES, CsvEncoder, SentinelCollision
 from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.file_extractor import FilesSource, extract_files
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.service import Start, TableRules
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.event import RECORD_KINDS, ROW_KINDS, ThlEvent
@@ -123,15 +125,47 @@ class Case:
     """One reading of a file and what is right.
 
     :param counts: see `Reading.counts`; up to the refusal where there is one.
+    :param rows: opcode and values of every row image.
     :param error: class of the refusal; ``words``: a regular expression that its message holds.
+    :param system: MySQL's own schemas are read like any other: some files have their tables there.
     """
 
     name: str
     counts: dict[str, str] = field(default_factory=dict)
     error: type[TungstenError] | None = None
     words: str = ""
+    rows: tuple[tuple[str | None, ...], ...] | None = None
     start: str | None = None
     exclude: tuple[str, ...] = ()
+    exclude_columns: tuple[str, ...] = ()
+    system: bool = False
 
     def __str__(self) -> str:
-        return self.name + (f" from {self.start}" if self.start else "")
+        return self.name.rpartition("/")[2] + (f" from {self.start}" if self.start else "")
+
+    def read(self) -> Reading:
+        return read(self.name, start=self.start, exclude=self.exclude, exclude_columns=self.exclude_columns)
+
+    def check(self, monkeypatch: pytest.MonkeyPatch) -> Reading:
+        if self.system:
+            monkeypatch.setattr(TableFilter, "SYSTEM_SCHEMAS", frozenset())
+        reading = self.read()
+        assert (reading.error is None) == (self.error is None), reading.error
+        if self.error is not None:
+            assert type(reading.error) is self.error
+            assert re.search(self.words, str(reading.error))
+        assert reading.counts == self.counts
+        rows = [(row.opcode, *row.values) for row in reading.rows()]
+        if self.rows is not None:
+            assert rows == [*self.rows]
+        return reading
+
+
+def refused(name: str, error: type[TungstenError], words: str, **options: Any) -> Case:
+    return Case(name, error=error, words=words, **options)
+
+
+def unnamed(folder: str, cases: Sequence[Case]) -> set[str]:
+    """Files of a folder of which nothing is expected."""
+    files = {path.name for path in (FOLDER / folder).iterdir() if path.suffix not in (".txt", ".sql")}
+    return files - {case.name.rpartition("/")[2] for case in cases}

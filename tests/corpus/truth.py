@@ -52,7 +52,7 @@ def selected(path: Path) -> dict[str, list[Cells]]:
 
 def _cells(names: list[str], line: str) -> Cells:
     cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-    if not line.endswith("|"):
+    if not line.endswith("|") and cells[-1] != "NULL":
         cells[-1] += "…"
     return {name: None if cell == "NULL" else cell for name, cell in zip(names, cells, strict=False)}
 
@@ -65,6 +65,8 @@ def same(kind: str, ours: str | None, shown: str | None) -> bool:
         return int(ours) == int(shown, 16)
     if kind == "vector":
         return True  # drawn as bytes, compared with the listing
+    if kind in ("geometry", "point"):
+        return bytes.fromhex(ours) == _ewkb(bytes.fromhex(shown[2:]))
     if shown.startswith("0x"):
         return ours == shown[2:].lower()
     if kind == "float":
@@ -74,3 +76,11 @@ def same(kind: str, ours: str | None, shown: str | None) -> bool:
     if shown.endswith("…"):
         return ours.startswith(shown[:-1].rstrip(" "))
     return ours.strip() == shown
+
+
+def _ewkb(value: bytes) -> bytes:
+    """MySQL's own form, SRID in front of WKB, as EWKB; no SRID is 0."""
+    srid, order, kind, rest = value[:4], value[4:5], int.from_bytes(value[5:9], "little"), value[9:]
+    if not any(srid):
+        return value[4:]
+    return order + (kind | 0x20000000).to_bytes(4, "little") + srid + rest
