@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
-from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, wait_exponential_jitter
 
 from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
 from airflow_provider_tungsten.replicator.errors import (
@@ -42,6 +42,11 @@ PROGRESS_SECONDS = 5.0
 # A lost connection is taken up again within the task so many times, which bridges about half a minute.
 CONNECTIONS = 7
 WAIT = wait_exponential_jitter(initial=0.5, max=15)
+
+_LOOK = "Look at the place with mysqlbinlog --verify-binlog-checksum on the source;"
+_WAY_OUT = (
+    "start behind the damage with the DAG's parameter `reposition` and load the tables that it touched again"
+)
 
 # Any other error ends reading, but leaves the whole transactions that were read before it.
 STORE_ERRORS = (StorageUnavailableError, StorageError, WriteConflictError)
@@ -269,6 +274,7 @@ class _Task:
         self._progress = progress
         self._told = self._began = time.monotonic()
         self._connections = 0
+        self._broken: set[str] = set()
         self._reader: Assembler
         self._facts: ServerFacts
         # Of the connections before the present one:
@@ -310,7 +316,7 @@ class _Task:
     def read(self) -> TungstenError | None:
         """Reads to the end and appends; what ended it too early, if anything did."""
         attempts = Retrying(
-            retry=retry_if_exception_type(SourceUnavailableError),
+            retry=retry_if_exception(self._may_pass),
             stop=lambda state: state.attempt_number >= CONNECTIONS or self._over,
             wait=WAIT,
             reraise=True,
@@ -326,6 +332,14 @@ class _Task:
                 raise
             return error
         return None
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Whether another connection may help: one was lost, or an event was broken and perhaps only on its way."""
+        if isinstance(error, CorruptLogError):
+            again = str(error) in self._broken
+            self._broken.add(str(error))
+            return not again
+        return isinstance(error, SourceUnavailableError)
 
     @property
     def _over(self) -> bool:
@@ -370,6 +384,8 @@ class _Task:
                 f"{reader.unverified}. Reading ended with: {failure or 'the end of the log'}"
             )
         self._append()
+        if isinstance(failure, CorruptLogError) and _WAY_OUT not in str(failure):
+            failure = CorruptLogError(f"{failure}. {_LOOK} {_WAY_OUT}")
         if failure is not None:
             raise failure
 

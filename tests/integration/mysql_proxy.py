@@ -1,4 +1,4 @@
-"""A proxy in front of MySQL servers whose connections are cut, fall silent or are refused."""
+"""A proxy in front of MySQL servers whose connections are cut, fall silent, get noisy or are refused."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Fate(NamedTuple):
     """What becomes of a connection.
 
     :param server: to which it leads; None: it is refused.
-    :param limit: bytes from the server that arrive before ``end``; None: all do.
+    :param limit: bytes from the server that arrive before ``end``; None: all do. Behind ``noise`` they arrive, but wrong.
     """
 
     server: MySQL | None
     limit: int | None = None
-    end: Literal["cut", "silent"] = "cut"
+    end: Literal["cut", "silent", "noise"] = "cut"
 
 
 class Proxy:
@@ -69,7 +69,9 @@ def _pump(source: socket.socket, sink: socket.socket, fate: Fate) -> None:
             if left is not None and (left := left - len(data)) < 0:
                 if fate.end == "silent":
                     return
-                break
+                if fate.end == "cut":
+                    break
+                data = bytes(byte ^ 0x55 for byte in data)
             sink.sendall(data)
     except OSError:
         pass

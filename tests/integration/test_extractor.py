@@ -13,7 +13,6 @@ from airflow_provider_tungsten.replicator.binlog.definition import TableDefiniti
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
-    LogPurgedError,
     UnsupportedError,
 )
 from airflow_provider_tungsten.replicator.source import stream
@@ -87,8 +86,8 @@ def test_start_at_a_place_that_is_no_transactions_begin_is_refused(
     assert extraction.log.head() is None
 
 
-def test_start_in_a_file_that_is_gone(mysql: MySQL, database: str, tmp_path: Path) -> None:
-    with pytest.raises(LogPurgedError, match=r"has no log mysql-bin\.999999"):
+def test_start_in_a_file_that_never_was(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no log mysql-bin\.999999"):
         Extraction(
             mysql, tmp_path / "thl", include=[f"{database}.*"], start={"event_id": "mysql-bin.999999:4"}
         ).run()

@@ -194,3 +194,14 @@ def test_a_transaction_of_the_replica_itself_is_read_there_and_bars_the_way_back
     check_gapless(extraction, 5)
     extraction.mysql = first
     refused(extraction, DivergedError, f"has not executed {uuid_of(second)}:1-3,")
+
+
+def test_what_a_server_holds_without_having_logged_it_is_refused(
+    first: MySQL, second: MySQL, tmp_path: Path
+) -> None:
+    extraction = begun(first, tmp_path)
+    second.execute("STOP REPLICA", "RESET REPLICA ALL")
+    restored = "6d7a1b1e-0c1e-11ef-9262-0242ac120002:1-5"
+    second.execute(f"SET GLOBAL gtid_purged = '+{restored}'")
+    extraction.mysql = second
+    refused(extraction, LogPurgedError, f"not among those that are known: {restored}")

@@ -107,6 +107,14 @@ def test_a_stream_that_falls_silent_is_opened_again(server: MySQL, extraction: E
     check_gapless(extraction, 100)
 
 
+def test_an_event_that_was_broken_on_its_way_is_read_once_more(server: MySQL, extraction: Extraction) -> None:
+    insert(server, 100)
+    with Proxy([Fate(server), Fate(server, 15_000, "noise"), Fate(server)]) as proxy:
+        result = run(extraction, proxy)
+    assert (result.connections, result.transactions) == (2, 100)
+    check_gapless(extraction, 100)
+
+
 def test_a_server_that_stays_away_is_given_up_and_what_was_whole_is_kept(
     server: MySQL, extraction: Extraction
 ) -> None:
@@ -125,6 +133,9 @@ def test_a_server_that_stays_away_is_given_up_and_what_was_whole_is_kept(
 
 
 # In the middle of a log that is larger than what lies in the sockets' buffers
+
+
+with_gtids = pytest.mark.parametrize("server", ["ON"], indirect=True)
 
 
 def in_the_middle(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Callable[[Progress], None]:
@@ -155,6 +166,7 @@ def crash(server: MySQL) -> None:
     server.start()
 
 
+@with_gtids
 @pytest.mark.parametrize("act", [kill_dumps, restart, crash])
 def test_a_killed_session_and_a_server_that_starts_again(
     act: Callable[[MySQL], None], server: MySQL, extraction: Extraction, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +188,7 @@ def read_all(server: MySQL) -> None:
         assert sum(1 for _ in dump.events()) > 40
 
 
+@with_gtids
 def test_two_readers_under_one_server_id_let_each_other_live(
     server: MySQL, extraction: Extraction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +197,7 @@ def test_two_readers_under_one_server_id_let_each_other_live(
     assert (result.connections, result.transactions) == (1, 40)
 
 
+@with_gtids
 def test_two_readers_under_one_uuid_do_not_fight(
     server: MySQL, extraction: Extraction, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_tungsten.replicator.binlog.constants import GTID_EVENTS, E
 from airflow_provider_tungsten.replicator.binlog.events import parse_gtid, parse_previous_gtids
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
-from airflow_provider_tungsten.replicator.errors import ConfigurationError, LogPurgedError
+from airflow_provider_tungsten.replicator.errors import ConfigurationError, CorruptLogError, LogPurgedError
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
 from airflow_provider_tungsten.replicator.source.preflight import ServerFacts
@@ -24,6 +24,7 @@ from airflow_provider_tungsten.replicator.thl.event import Resume, parse_event_i
 
 FILE_BEGIN = 4
 _SHOWN = 400
+_PIECE = 64
 
 
 class LogFile(NamedTuple):
@@ -74,10 +75,21 @@ def first_place(source: Source, start: Start) -> Resume:
 
 
 def _resume(source: Source, file: str, position: int, executed: GtidSet, watermark: int = 0) -> Resume:
-    created = next(_events(source, file)).timestamp
+    created = _created(source, file, position)
     return Resume(
         source.facts.server_uuid, file, position, str(executed), watermark=watermark, file_created=created
     )
+
+
+def _created(source: Source, file: str, position: int) -> int:
+    """When a file was begun. In small pieces: a broken event further on is the extractor's to meet."""
+    with open_dump(source.replica, file, position) as dump:
+        for chunk in dump:
+            for at in range(0, len(chunk), _PIECE):
+                for event in dump.stream.feed(chunk[at : at + _PIECE]):
+                    if event.type == EventType.FORMAT_DESCRIPTION:
+                        return event.timestamp
+    raise CorruptLogError(f"{file}:{position}: the server sent no FORMAT_DESCRIPTION")
 
 
 def previous_gtids(source: Source, file: str) -> GtidSet:

@@ -174,7 +174,4 @@ def dump_error(
             "was mistyped. Check that the source was not reset or restored; the DAG's parameter `reposition` starts "
             "elsewhere"
         )
-    return CorruptLogError(
-        f"{where}: the server cannot read its own log: {text}. Look at the file with mysqlbinlog --verify-binlog-checksum "
-        "there; start behind the damage with the DAG's parameter `reposition` and load the tables again"
-    )
+    return CorruptLogError(f"{where}: the server cannot read its own log: {text}")
