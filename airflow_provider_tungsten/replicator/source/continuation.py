@@ -96,4 +96,13 @@ def _failed_over(source: Source, resume: Resume) -> Resume:
             f"what the source does not. {_WAYS_OUT}"
         )
     place = behind(source, ours)
-    return replace(place, watermark=resume.watermark)
+    return replace(
+        resume,
+        server_uuid=place.server_uuid,
+        file=place.file,
+        position=place.position,
+        file_created=place.file_created,
+        transaction_start=None,
+        transaction_gtid="",
+        transaction_ts=0,
+    )
