@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import BinaryIO, Protocol
 
 import zstandard
 
-# Compressed in pieces of this size; a part that stays below never sees the disk.
+# Compressed in pieces of this size.
 _CHUNK = 1024 * 1024
+# Of all parts together; compressors take more than a megabyte each.
+_BUFFERED = 64 * _CHUNK
+_STREAMS = 16
 
 
 class _Compressor(Protocol):
@@ -36,17 +41,81 @@ def _compressor(compression: str) -> _Compressor:
     return _Plain()
 
 
-class PartFile:
-    """One part in the making. A chunk is compressed, hashed and written while the next one is encoded.
+class Parts:
+    """Makes parts that grow at the same time, of any number of tables, in bounded memory.
 
-    What grows beyond a chunk is kept in a file without a name, so that nothing is left of a killed process.
+    Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, they
+    wait in one file. Neither file has a name, so that nothing is left of a killed process.
 
     :param background: runs the compression; each part gives it one chunk at a time.
     """
 
     def __init__(self, compression: str, background: Executor) -> None:
-        self._compression = compression
-        self._background = background
+        self.compression = compression
+        self.background = background
+        self._open: dict[PartFile, None] = {}
+        self._waiting: BinaryIO | None = None
+        self._buffered = 0
+        self._streams = 0
+
+    def new(self) -> PartFile:
+        """An empty one, which its owner closes or discards."""
+        part = PartFile(self)
+        self._open[part] = None
+        return part
+
+    def stream(self) -> bool:
+        """Whether one more part may keep a compressor."""
+        if self._streams >= _STREAMS:
+            return False
+        self._streams += 1
+        return True
+
+    def came(self, size: int) -> None:
+        """So much more CSV is in memory."""
+        self._buffered += size
+        if self._buffered > _BUFFERED:
+            for part in self._open:
+                part.spill()
+
+    def went(self, size: int) -> None:
+        self._buffered -= size
+
+    def put_aside(self, csv: bytearray) -> tuple[int, int]:
+        """Where it lies in the file."""
+        if self._waiting is None:
+            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")  # noqa: SIM115
+        self._waiting.seek(0, os.SEEK_END)
+        start = self._waiting.tell()
+        self._waiting.write(csv)
+        return start, start + len(csv)
+
+    def taken_back(self, start: int, end: int) -> Iterator[bytes]:
+        """What lies there, a chunk at a time."""
+        if self._waiting is not None:
+            self._waiting.seek(start)
+            for at in range(start, end, _CHUNK):
+                yield self._waiting.read(min(_CHUNK, end - at))
+
+    def done(self, part: PartFile, streamed: bool) -> None:
+        self._open.pop(part, None)
+        self._streams -= streamed
+
+    def close(self) -> None:
+        """No part is in the making any more."""
+        if self._waiting is not None:
+            self._waiting.close()
+
+
+class PartFile:
+    """One part in the making, which :class:`Parts` gave out. Where it is compressed while it grows, a chunk is compressed,
+    hashed and written while the next one is encoded; what grows beyond a chunk is kept in a file.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._aside: list[tuple[int, int]] = []
+        self._streams = False
         self._running: Future[None] | None = None
         self._compressor: _Compressor | None = None
         self._file: BinaryIO | None = None
@@ -58,14 +127,33 @@ class PartFile:
     def add(self, csv: bytes) -> None:
         self._buffer += csv
         self.csv_bytes += len(csv)
-        if len(self._buffer) >= _CHUNK:
-            self._wait()
-            self._running = self._background.submit(self._write, self._buffer)
+        self._parts.came(len(csv))
+        if len(self._buffer) >= _CHUNK and not self._aside:
+            self._streams = self._streams or self._parts.stream()
+            if self._streams:
+                self._stream()
+
+    def _stream(self) -> None:
+        self._wait()
+        self._parts.went(len(self._buffer))
+        self._running = self._parts.background.submit(self._write, self._buffer)
+        self._buffer = bytearray()
+
+    def spill(self) -> None:
+        """Frees the memory that its CSV takes."""
+        if self._streams:
+            self._stream()
+        elif self._buffer:
+            self._aside.append(self._parts.put_aside(self._buffer))
+            self._parts.went(len(self._buffer))
             self._buffer = bytearray()
 
     def close(self) -> tuple[bytes | BinaryIO, str]:
         """Its content, or the open file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
-        self._wait()
+        self._finish()
+        for extent in self._aside:
+            for chunk in self._parts.taken_back(*extent):
+                self._write(chunk)
         rest = self._compressed(self._buffer, end=True)
         if self._file is None:
             return rest, self._hash.hexdigest()
@@ -73,25 +161,31 @@ class PartFile:
         return self._file, self._hash.hexdigest()
 
     def discard(self) -> None:
-        self._wait()
+        self._finish()
         if self._file is not None:
             self._file.close()
+
+    def _finish(self) -> None:
+        self._wait()
+        self._parts.went(len(self._buffer))
+        self._parts.done(self, self._streams)
 
     def _wait(self) -> None:
         if self._running is not None:
             self._running.result()
 
-    def _write(self, chunk: bytearray) -> None:
+    def _write(self, chunk: bytes | bytearray) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="tungsten-part-")  # noqa: SIM115
         self._file.write(self._compressed(chunk))
 
-    def _compressed(self, chunk: bytearray, end: bool = False) -> bytes:
+    def _compressed(self, chunk: bytes | bytearray, end: bool = False) -> bytes:
         if self._compressor is None:
-            self._compressor = _compressor(self._compression)
+            self._compressor = _compressor(self._parts.compression)
         data = self._compressor.compress(chunk)
         if end:
             data += self._compressor.flush()
+            self._compressor = None
         self._hash.update(data)
         self.size += len(data)
         return data

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.files import (
@@ -22,7 +23,7 @@ from airflow_provider_tungsten.replicator.batch.files import (
     table_stem,
 )
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
-from airflow_provider_tungsten.replicator.batch.parts import PartFile
+from airflow_provider_tungsten.replicator.batch.parts import PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.rows import (
     NULL_CANDIDATES,
@@ -30,6 +31,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import (
     RowLayout,
     SentinelCollision,
     ValueRefused,
+    Workspace,
 )
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
@@ -71,8 +73,12 @@ def write_batch(
         return found
     _check_log(log, plan)
     applier = service.applier(applier_name)
-    with Uploads(store, token) as uploads, ThreadPoolExecutor(1) as background:
-        batch = _Batch(log, plan, service.service, applier, uploads, background, progress)
+    with (
+        Uploads(store, token) as uploads,
+        ThreadPoolExecutor(1) as background,
+        closing(Parts(applier.csv.compression, background)) as parts,
+    ):
+        batch = _Batch(log, plan, service.service, applier, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
     header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
     return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
@@ -100,7 +106,7 @@ class _Batch:
         service: str,
         applier: RedshiftApplier,
         uploads: Uploads,
-        background: Executor,
+        parts: Parts,
         progress: Progress | None,
     ) -> None:
         self._log = log
@@ -108,9 +114,10 @@ class _Batch:
         self._service = service
         self._applier = applier
         self._uploads = uploads
-        self._background = background
+        self._parts = parts
         self._progress = progress
         self._tables = AppliedTables(applier, service)
+        self._workspace = Workspace()
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}
 
@@ -165,13 +172,12 @@ class _Batch:
         table = self._tables.applied(definition)
         header = self._applier.csv.header
         null = NULL_CANDIDATES[candidate]
-        encoder = CsvEncoder(table.definition, header, null=null, service=self._service)
-        return _TableWriter(
-            table, definition, encoder, null, self._plan, self._applier, self._new_part, self._uploads
+        encoder = CsvEncoder(
+            table.definition, header, null=null, service=self._service, workspace=self._workspace
         )
-
-    def _new_part(self) -> PartFile:
-        return PartFile(self._applier.csv.compression, self._background)
+        return _TableWriter(
+            table, definition, encoder, null, self._plan, self._applier, self._parts, self._uploads
+        )
 
     def _check_statement(self, event: ThlEvent) -> None:
         if event.kind not in (Kind.DDL, Kind.TRUNCATE):
@@ -213,7 +219,7 @@ class _TableWriter:
         null: str,
         plan: Plan,
         applier: RedshiftApplier,
-        new_part: Callable[[], PartFile],
+        parts: Parts,
         uploads: Uploads,
     ) -> None:
         self._table = table
@@ -221,7 +227,7 @@ class _TableWriter:
         self._encoder = encoder
         self._null = null
         self._plan = plan
-        self._new_part = new_part
+        self._new_part = parts.new
         self._uploads = uploads
         self._suffix = SUFFIX[applier.csv.compression]
         self._part_bytes = applier.batches.part_bytes

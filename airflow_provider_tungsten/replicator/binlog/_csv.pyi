@@ -3,6 +3,8 @@ from collections.abc import Iterable, Sequence
 from airflow_provider_tungsten.replicator.binlog._images import Field
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
 
+class Workspace: ...
+
 class CsvEncoder:
     def __init__(
         self,
@@ -20,6 +22,7 @@ class CsvEncoder:
         refuse_zero_dates: bool,
         separator: str,
         quote: str,
+        workspace: Workspace | None,
     ) -> None: ...
     def encode(
         self,

@@ -95,7 +95,24 @@ cdef enum:
     RAW_DEFLATE = 8
 
 
+cdef class Workspace:
+    cdef Buffer out
+    cdef Buffer scratch
+    cdef bint busy
+
+    def __cinit__(self):
+        self.out.data = self.scratch.data = NULL
+        self.out.size = self.scratch.size = self.out.capacity = self.scratch.capacity = 0
+        if not reserve(&self.scratch, 1):
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.out.data)
+        free(self.scratch.data)
+
+
 cdef class CsvEncoder(Images):
+    # The workspace's buffers while `encode` runs.
     cdef Buffer _out
     cdef Buffer _scratch
     cdef uint8_t _class[256]
@@ -115,19 +132,12 @@ cdef class CsvEncoder(Images):
     cdef tuple _header
     cdef bytes _service
     cdef size_t _failed
-    cdef bint _busy
-
-    def __cinit__(self):
-        self._out.data = self._scratch.data = NULL
-        self._out.size = self._scratch.size = self._out.capacity = self._scratch.capacity = 0
-
-    def __dealloc__(self):
-        free(self._out.data)
-        free(self._scratch.data)
+    cdef Workspace _workspace
 
     def __init__(
         self, str table, names, fields, header, *, str null, str service, max_text_bytes,
         max_binary_bytes, max_geometry_bytes, bint refuse_nul, bint refuse_zero_dates, str separator, str quote,
+        Workspace workspace,
     ):
         Images.__init__(self, table, names, fields)
         self._separator, self._quote = ord(separator), ord(quote)
@@ -140,8 +150,7 @@ cdef class CsvEncoder(Images):
         self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
         self._null_size = len(self._null_text)
         self._prepare_classes()
-        if not reserve(&self._scratch, 1):
-            raise MemoryError()
+        self._workspace = Workspace() if workspace is None else workspace
         if self._quoted(null) != self._null_text:
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
         self._header = tuple(header)
@@ -179,8 +188,8 @@ cdef class CsvEncoder(Images):
         cdef Status status = DONE
         if kind not in ("insert", "update", "delete"):
             raise ValueError(f"{kind!r} events hold no rows")
-        if self._busy:
-            raise RuntimeError("an encoder works for one thread at a time")
+        if self._workspace.busy:
+            raise RuntimeError("encoders of one workspace work for one thread at a time")
         before, after = self._header_texts("D" if deletes else "I", seqno, commit_ts, event_id, gtid)
         other = self._header_texts("I", seqno, commit_ts, event_id, gtid)[0] if update else before
         cdef bint numbered = "row_id" in self._header
@@ -191,10 +200,11 @@ cdef class CsvEncoder(Images):
         heads[0], heads[1] = before, other
         head_sizes[0], head_sizes[1] = len(before), len(other)
         cdef size_t room = self._room + len(before) + len(after)
+        self._workspace.busy = True
+        self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._out.size = 0
         self._failed = columns
         if self._bitmap:
-            self._busy = True
             with nogil:
                 while data < end and status == DONE:
                     if not reserve(&self._out, room):
@@ -205,14 +215,17 @@ cdef class CsvEncoder(Images):
                     )
                     status = self._row(&data, end)
                     number += 1
-            self._busy = False
         elif data != end:
             status = CORRUPT
-        if status == DONE and update and (number - first) & 1:
-            status = CORRUPT
-        if status != DONE:
-            self._raise(status)
-        return self._encoded(first, number, update, deletes)
+        self._workspace.out, self._workspace.scratch = self._out, self._scratch
+        try:
+            if status == DONE and update and (number - first) & 1:
+                status = CORRUPT
+            if status != DONE:
+                self._raise(status)
+            return self._encoded(first, number, update, deletes)
+        finally:
+            self._workspace.busy = False
 
     cdef object _encoded(self, int64_t first, int64_t number, bint update, bint deletes):
         images = number - first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 
@@ -65,7 +65,7 @@ class TableDefinition:
         columns = [
             {
                 key: value
-                for key, value in asdict(column).items()
+                for key, value in vars(column).items()
                 if value is not None and value is not False and value != ()
             }
             | {"nullable": column.nullable}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
 from airflow_provider_tungsten.replicator.binlog._charset import Charset
+from airflow_provider_tungsten.replicator.binlog._csv import Workspace
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -25,6 +26,7 @@ __all__ = [
     "RowLayout",
     "SentinelCollision",
     "ValueRefused",
+    "Workspace",
     "unsupported_columns",
 ]
 
@@ -125,6 +127,7 @@ class CsvEncoder(_csv.CsvEncoder):
     :param null: the text that stands for NULL.
     :param max_text_bytes: a longer text (JSON and VECTOR included) in UTF-8 is refused; None: none is.
     :param max_binary_bytes, max_geometry_bytes: the same for values that are written in hexadecimal.
+    :param workspace: buffers to share with other encoders of the same thread, which then take no more memory than one.
 
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
     since 1970 UTC. Every CSV row takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
@@ -150,6 +153,7 @@ class CsvEncoder(_csv.CsvEncoder):
         refuse_zero_dates: bool = True,
         separator: str = ",",
         quote: str = '"',
+        workspace: Workspace | None = None,
     ) -> None:
         if unsupported := unsupported_columns(definition):
             columns = [text.rpartition(" (")[0] for text in unsupported]
@@ -171,6 +175,7 @@ class CsvEncoder(_csv.CsvEncoder):
             refuse_zero_dates=refuse_zero_dates,
             separator=separator,
             quote=quote,
+            workspace=workspace,
         )
 
 

@@ -18,6 +18,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import (
     RowLayout,
     SentinelCollision,
     ValueRefused,
+    Workspace,
     unsupported_columns,
 )
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
@@ -98,6 +99,21 @@ def test_the_header_stands_in_front_in_the_order_given() -> None:
     )
     line = '5,I,2009-02-13 23:31:30.000001,{},"a,b",log.000001:0000000000000100;7,uuid:1,{}\n'
     assert encoded == ((line.format(40, 7) + line.format(41, 8)).encode(), 42, 2, 0)
+
+
+def test_encoders_may_share_their_buffers() -> None:
+    workspace = Workspace()
+    first = CsvEncoder(table(INT), [], workspace=workspace)
+    second = CsvEncoder(table(INT, TEXT), [], workspace=workspace)
+    for value in range(3):
+        encoded = first.encode(image(number(value)), "insert", seqno=1, row_id=1, commit_ts=0)
+        assert encoded.csv == f"{value}\n".encode()
+        with pytest.raises(ValueRefused):
+            second.encode(image(number(1), text("\0")), "insert", seqno=1, row_id=1, commit_ts=0)
+        longer = image(number(1), text("x" * 1000 * value))
+        assert second.encode(longer, "insert", seqno=1, row_id=1, commit_ts=0).csv == b"1,%b\n" % (
+            b"x" * 1000 * value
+        )
 
 
 def test_an_update_is_the_old_row_deleted_and_the_new_one_inserted() -> None:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import zstandard
+
+from airflow_provider_tungsten.replicator.batch import parts
+from airflow_provider_tungsten.replicator.batch.parts import PartFile, Parts
+
+COUNT = 24
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """Few compressors and little memory, so that small parts do what large ones would."""
+    monkeypatch.setattr(parts, "_CHUNK", 1000)
+    monkeypatch.setattr(parts, "_BUFFERED", 8000)
+    monkeypatch.setattr(parts, "_STREAMS", 3)
+    with ThreadPoolExecutor(1) as background:
+        made = Parts("zstd", background)
+        yield made
+        made.close()
+
+
+def _closed(part: PartFile) -> tuple[bytes, str]:
+    """The CSV that comes out of the part again, and the hash of what is stored."""
+    source, digest = part.close()
+    if not isinstance(source, bytes):
+        source.seek(0)
+        source = source.read()
+    assert hashlib.sha256(source).hexdigest() == digest
+    assert len(source) == part.size
+    return zstandard.ZstdDecompressor().decompressobj().decompress(source), digest
+
+
+def _csv(table: int, number: int) -> bytes:
+    return f"{table},{number},{'x' * (table % 5 * 40)}\n".encode()
+
+
+def test_parts_that_grow_together_hold_what_they_were_given(growing: Parts) -> None:
+    made = [growing.new() for _ in range(COUNT)]
+    for number in range(60):
+        for table, part in enumerate(made):
+            part.add(_csv(table, number))
+            assert growing._buffered <= parts._BUFFERED
+    for table, part in enumerate(made):
+        expected = b"".join(_csv(table, number) for number in range(60))
+        assert part.csv_bytes == len(expected)
+        assert _closed(part)[0] == expected
+    assert growing._buffered == growing._streams == 0
+
+
+def test_a_part_that_is_given_up_leaves_room_for_others(growing: Parts) -> None:
+    for _ in range(10):
+        part = growing.new()
+        for number in range(100):
+            part.add(_csv(4, number))
+        part.discard()
+    assert growing._buffered == growing._streams == 0
+
+
+def test_the_same_content_gives_the_same_bytes(growing: Parts) -> None:
+    def written() -> list[str]:
+        made = [growing.new() for _ in range(COUNT)]
+        for number in range(60):
+            for table, part in enumerate(made):
+                part.add(_csv(table, number))
+        return [_closed(part)[1] for part in made]
+
+    assert written() == written()
