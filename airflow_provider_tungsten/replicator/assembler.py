@@ -6,7 +6,6 @@ Fails closed: what is not understood stops, with its place.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -18,21 +17,32 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     Query,
     is_begin,
     is_commit,
+    parse_execute_load,
     parse_format_description,
     parse_gtid,
     parse_query,
     parse_rotate,
     parse_xa_prepare,
+    parse_xa_statement,
     server_version,
 )
+from airflow_provider_tungsten.replicator.binlog.executed import parse_executed
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.binlog.mariadb import (
+    COMPRESSED_EVENTS,
+    MariadbGtid,
+    MariadbPosition,
+    decompressed,
+    parse_mariadb_gtid,
+)
 from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
-from airflow_provider_tungsten.replicator.spool import Spool
+from airflow_provider_tungsten.replicator.savepoints import Savepoints, SavepointStatement, parse_savepoint
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
+from airflow_provider_tungsten.replicator.xa import Fragments, Prepared, XaStore
 
 _NO_GTID = Gtid("", 0, "", 0, 0, 0)
 # Older servers write none where GTIDs are off: a transaction begins with BEGIN, or is a statement alone.
@@ -42,7 +52,12 @@ _ANOTHER_HISTORY = (
     "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "
     "history and records the gap, behind which the tables must be loaded again"
 )
-_SAVEPOINT = re.compile(r"(SAVEPOINT|ROLLBACK TO(?: SAVEPOINT)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
+# Since when rows of non-transactional tables are transactions of their own (two caches, `use_trans_cache` in the
+# server's `sql/binlog.cc` and MariaDB's `sql/log.cc`), so that all rows of one that rolls back anything are undone.
+_SEPARATE_CACHES = (5, 6, 0)
+_BEHIND_XA = (
+    "start behind this place with the DAG's parameter `reposition`, and load the tables that it changed again"
+)
 
 
 class Limits(NamedTuple):
@@ -74,20 +89,31 @@ class Assembler:
 
     :param resume: where the events begin: at ``transaction_start`` where there is one, and then the first transaction is
         only compared with the one we hold; else at ``position``.
+    :param xa: keeps what is prepared.
     :param spool_bytes: what a transaction may take in memory before its commit.
     """
 
     def __init__(
-        self, resume: Resume, origin: Origin, table_filter: TableFilter, limits: Limits, *, spool_bytes: int
+        self,
+        resume: Resume,
+        origin: Origin,
+        table_filter: TableFilter,
+        limits: Limits,
+        xa: XaStore,
+        *,
+        spool_bytes: int,
     ) -> None:
         self._origin = origin
         self._filter = table_filter
         self._limits = limits
+        self._xa = xa
+        # Of the server that wrote the file, as its FORMAT_DESCRIPTION tells:
+        self._only_transactional = False
         # Behind the last whole transaction:
         self._server_uuid = resume.server_uuid
         self._file = resume.file
         self._position = resume.position
-        self._executed = GtidSet.parse(resume.gtid_executed)
+        self._executed = parse_executed(resume.gtid_executed)
         self._last_start = resume.transaction_start
         self._last_gtid = resume.transaction_gtid
         self._last_ts = resume.transaction_ts
@@ -95,12 +121,12 @@ class Assembler:
         self._file_created = resume.file_created
         self._expected = resume if resume.transaction_start is not None else None
         # Of the open transaction:
-        self._gtid: Gtid | None = None
+        self._gtid: Gtid | MariadbGtid | None = None
         self._start = 0
-        self._thread = 0
+        self._thread: int | None = None
         self._begun = False
         self._without_gtids = False
-        self._savepoints: dict[str, int] = {}
+        self._savepoints = Savepoints()
         self._collector = collector = Collector(table_filter, spool_bytes)
         # Results:
         self._ready: list[ThlEvent] = []
@@ -116,6 +142,7 @@ class Assembler:
             EventType.GTID: self._on_gtid,
             EventType.ANONYMOUS_GTID: self._on_gtid,
             EventType.GTID_TAGGED: self._on_gtid,
+            EventType.MARIADB_GTID: self._on_gtid,
             EventType.QUERY: self._on_query,
             EventType.TABLE_MAP: collector.on_table_map,
             EventType.WRITE_ROWS: collector.on_rows,
@@ -128,6 +155,8 @@ class Assembler:
             EventType.XID: self._commit,
             EventType.TRANSACTION_PAYLOAD: self._on_payload,
             EventType.XA_PREPARE: self._on_xa_prepare,
+            **dict.fromkeys(COMPRESSED_EVENTS, self._on_compressed),
+            EventType.EXECUTE_LOAD_QUERY: self._on_load,
             EventType.ROTATE: self._on_rotate,
             EventType.FORMAT_DESCRIPTION: self._on_format_description,
             EventType.INCIDENT: self._on_incident,
@@ -146,6 +175,7 @@ class Assembler:
             transaction_ts=self._last_ts,
             watermark=self._watermark,
             file_created=self._file_created,
+            xa=self._xa.names,
         )
 
     @property
@@ -200,16 +230,32 @@ class Assembler:
             raise CorruptLogError(
                 f"{event.place}: a transaction begins inside the one of {self._file}:{self._start}"
             )
+        if event.type == EventType.MARIADB_GTID:
+            self._on_mariadb_gtid(event)
+            return
+        if not isinstance(self._executed, GtidSet):
+            raise _mixed_gtids(event)
         gtid = parse_gtid(event.type, event.body)
         self._open(event, gtid)
         self._collector.skip = self._expected is not None or (
             gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
         )
 
-    def _open(self, event: Event, gtid: Gtid) -> None:
+    def _open(self, event: Event, gtid: Gtid | MariadbGtid) -> None:
         self._gtid = gtid
         self._start = event.start
         self._collector.open = True
+
+    def _on_mariadb_gtid(self, event: Event) -> None:
+        """Begins the transaction, too: no BEGIN follows."""
+        if not isinstance(self._executed, MariadbPosition):
+            if self._executed:
+                raise _mixed_gtids(event)
+            self._executed = MariadbPosition()
+        gtid = parse_mariadb_gtid(event)
+        self._open(event, gtid)
+        self._begun = not gtid.standalone
+        self._collector.skip = self._expected is not None
 
     def _on_query(self, event: Event) -> None:
         body = event.body
@@ -226,8 +272,8 @@ class Assembler:
         else:
             self._on_statement(event, parse_query(body))
 
-    def _commit(self, event: Event) -> None:
-        """The open transaction is whole: its fragments get a seqno, if there are any."""
+    def _commit(self, event: Event, prepared: Prepared | None = None) -> None:
+        """The open transaction is whole: its fragments, or those it `prepared`, get a seqno, if there are any."""
         gtid = self._gtid
         if gtid is None:
             raise CorruptLogError(
@@ -246,20 +292,23 @@ class Assembler:
             watermark = gtid.immediate_commit_ts or seconds
             if watermark > self._watermark:
                 self._watermark = watermark
-            fragments = self._collector.fragments
-            if fragments:
-                self._keep(event, fragments)
-        if gtid.gno:
-            self._executed.add(gtid.source_id, gtid.gno, gtid.tag)
+            if prepared is not None:
+                self._keep(event, prepared.fragments, prepared.rows)
+            elif fragments := self._collector.fragments:
+                self._keep(event, fragments, self._collector.rows)
+        gtid.add_to(self._executed)
         self._gtid = None
+        self._thread = None
         self._begun = False
         self._collector.forget()
         if self._savepoints:
             self._savepoints.clear()
         self._check_limits(event)
 
-    def _keep(self, event: Event, fragments: Spool) -> None:
+    def _keep(self, event: Event, fragments: Fragments, rows: int) -> None:
         """Adds the open transaction to what is ready."""
+        if not len(fragments):
+            return
         place = event_id(event.file, event.end, self._thread)
         times = (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts)
         made = _thl_events(fragments, self.next_seqno, self._origin, place, times)
@@ -270,7 +319,7 @@ class Assembler:
             self._ready += made
         self.next_seqno += 1
         self.transactions += 1
-        self.rows += self._collector.rows
+        self.rows += rows
 
     def _check_limits(self, event: Event) -> None:
         limits = self._limits
@@ -303,53 +352,100 @@ class Assembler:
             raise CorruptLogError(f"{event.place}: a statement outside of any transaction")
         head = query.sql[:9].upper()
         if head == "ROLLBACK":
-            self._collector.forget()
-            self._commit(event)
-        elif match := _SAVEPOINT.match(query.sql):
-            self._on_savepoint(event, match[1].upper(), match[2].strip())
+            self._on_rollback(event)
+        elif statement := parse_savepoint(query.sql):
+            self._on_savepoint(event, statement)
         elif head.startswith("XA "):
             self._on_xa(event, query)
         else:
-            if not self._collector.skip:
+            if not (self._collector.skip or self._gtid.void):
                 self._add_statement(event, query)
             if not self._begun:
                 self._thread = query.thread_id
                 self._commit(event)
 
-    def _on_savepoint(self, event: Event, verb: str, name: str) -> None:
+    def _on_load(self, event: Event) -> None:
+        self._on_statement(event, parse_execute_load(event.body))
+
+    def _on_compressed(self, event: Event) -> None:
+        plain = decompressed(event)
+        self._handlers[plain.type](plain)
+
+    def _on_rollback(self, event: Event) -> None:
+        if len(self._collector.fragments):
+            self._check_undoable(event)
+        self._collector.forget()
+        self._commit(event)
+
+    def _on_savepoint(self, event: Event, statement: SavepointStatement) -> None:
         """MySQL itself cuts rolled-back rows out, unless something that cannot be rolled back follows the savepoint."""
+        if self._collector.skip:
+            return
+        verb, name = statement
         kept = len(self._collector.fragments)
-        if verb == "SAVEPOINT":
-            self._savepoints[name] = kept
-        elif self._savepoints.get(name, 0) != kept:
+        if verb == "set":
+            self._savepoints.set(name, kept)
+        elif verb == "release":
+            self._savepoints.release(name)
+        else:
+            mark = self._savepoints.back(name)
+            if mark is None and kept:
+                raise UnsupportedError(
+                    f"{event.place}: a ROLLBACK TO SAVEPOINT whose savepoint is not in the log; start behind this "
+                    "transaction with the DAG's parameter `reposition` and load its tables again"
+                )
+            if mark is not None and mark != kept:
+                self._check_undoable(event)
+                self._collector.cut(mark)
+
+    def _check_undoable(self, event: Event) -> None:
+        """Rows that are rolled back may go if no table of them would have kept them."""
+        if not self._only_transactional:
             raise UnsupportedError(
-                f"{event.place}: a ROLLBACK TO SAVEPOINT behind rows that are in the log, which happens where a "
-                "transaction mixes in non-transactional tables; start behind this place with the DAG's parameter "
-                "`reposition`"
+                f"{event.place}: rows that are rolled back, by a server that logs rows of tables without transactions "
+                "(MyISAM) among the others: which of them stay cannot be known. Start behind this transaction with the "
+                "DAG's parameter `reposition` and load its tables again; use MySQL 5.6 or later, or tables with "
+                "transactions (ENGINE=InnoDB)"
             )
 
     def _on_xa(self, event: Event, query: Query) -> None:
-        verb = query.sql[3:].split(None, 1)[0].upper()
+        verb, xid = parse_xa_statement(query.sql)
         if verb == "START":
             self._thread = query.thread_id
             self._begun = True
         elif verb == "END":
             return
-        elif verb == "ROLLBACK" or self._collector.skip:
+        elif self._collector.skip:
+            self._commit(event)
+        elif verb == "ROLLBACK":
+            self._xa.discard(xid)
             self._commit(event)
         else:
+            self._thread = query.thread_id
+            self._commit(event, self._prepared(event, xid))
+
+    def _prepared(self, event: Event, xid: str) -> Prepared:
+        """What an XA COMMIT enters into the log."""
+        if not self._xa.knows(xid):
             raise UnsupportedError(
-                f"{event.place}: {query.sql.split(None, 2)[0]} {verb} of a transaction whose rows were not read; "
-                "XA transactions in two phases are not supported yet"
+                f"{event.place}: XA COMMIT of {xid}, whose PREPARE was not read: it stands before the place where this log "
+                f"began or was repositioned. Its rows are not there; {_BEHIND_XA}"
             )
+        prepared = self._xa.take(xid)
+        if prepared is None:
+            raise UnsupportedError(
+                f"{event.place}: XA COMMIT of {xid}, which had been prepared before this log began, as its first record "
+                f"says: its rows stand in the binlog before that. {_BEHIND_XA}"
+            )
+        return prepared
 
     def _on_xa_prepare(self, event: Event) -> None:
-        prepared = parse_xa_prepare(event.body)
-        if not (prepared.one_phase or self._collector.skip):
-            raise UnsupportedError(
-                f"{event.place}: XA PREPARE of {prepared.xid}: XA transactions in two phases are not supported yet; use "
-                "XA COMMIT … ONE PHASE, or start behind the transaction's end with the DAG's parameter `reposition`"
-            )
+        """Rows of one phase are committed; of two they wait."""
+        one_phase, xid = parse_xa_prepare(event.body)
+        if self._gtid is not None and not (one_phase or self._collector.skip):
+            rows, fragments = self._collector.hand_over()
+            place = event_id(event.file, event.end, self._thread)
+            self._xa.hold(xid, self.next_seqno, Prepared(place, str(self._gtid), rows, fragments))
         self._commit(event)
 
     def _add_statement(self, event: Event, query: Query) -> None:
@@ -405,6 +501,7 @@ class Assembler:
         self._file_created = event.timestamp
         version = server_version(parse_format_description(event.body).server_version)
         self._without_gtids = version < _ANONYMOUS_GTIDS
+        self._only_transactional = version >= _SEPARATE_CACHES
         if self._asked_to_end:
             self.ended = self._asked_to_end
 
@@ -422,6 +519,13 @@ class Assembler:
             )
 
 
+def _mixed_gtids(event: Event) -> CorruptLogError:
+    return CorruptLogError(
+        f"{event.place}: {event_name(event.type)} does not belong to the log that was read before: one of MySQL and MariaDB "
+        "follows the other"
+    )
+
+
 def _check_statement_format(event: Event, statement: Statement) -> None:
     """Row changes of MySQL's own tables do not matter, and have no triggers; any other is lost to us."""
     if statement.tables and all(schema in TableFilter.SYSTEM_SCHEMAS for schema, _ in statement.tables):
@@ -434,11 +538,11 @@ def _check_statement_format(event: Event, statement: Statement) -> None:
 
 
 def _thl_events(
-    spool: Spool, seqno: int, origin: Origin, place: str, times: tuple[str, int, int, int]
+    fragments: Fragments, seqno: int, origin: Origin, place: str, times: tuple[str, int, int, int]
 ) -> Iterator[ThlEvent]:
     """:param times: gtid, commit_ts, watermark, extracted_ts."""
-    last = len(spool) - 1
-    for number, (kind, (schema, table, definition), rows, payload, options) in enumerate(spool):
+    last = len(fragments) - 1
+    for number, (kind, (schema, table, definition), rows, payload, options) in enumerate(fragments):
         yield ThlEvent(
             seqno,
             number,

@@ -140,6 +140,19 @@ class Collector:
         self._end_fragment()
         return self._spool
 
+    def cut(self, mark: int) -> None:
+        """Takes back all but the first `mark` fragments."""
+        self._end_fragment()
+        self.rows -= self._spool.cut(mark)
+
+    def hand_over(self) -> tuple[int, Spool]:
+        """The rows and fragments of the open transaction, which are the caller's from now on."""
+        fragments = self.fragments
+        rows = self.rows
+        self._spool = Spool(self._spool_bytes)
+        self.rows = 0
+        return rows, fragments
+
     def forget(self) -> None:
         """The transaction is over. Fragments that wait on disk stay with whoever holds them."""
         if self._spool.on_disk:

@@ -34,6 +34,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEven
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head
 from airflow_provider_tungsten.replicator.thl.writer import LogWriter
+from airflow_provider_tungsten.replicator.xa import BEFORE_THE_LOG, XaStore
 
 log = structlog.get_logger(__name__)
 
@@ -124,15 +125,21 @@ def extract(
         if head is None:
             head = _begin(thl, source, service.source.start, token)
         place = go_on(source, head.resume)
+    xa = xa_store(service.service, storage, head, token, service.source.spool_bytes)
     limits = service.thl
     with thl.writer(
-        head, token=token, segment_bytes=limits.segment_bytes, segment_events=limits.segment_events
+        head,
+        token=token,
+        segment_bytes=limits.segment_bytes,
+        segment_events=limits.segment_events,
+        before_publish=xa.store,
     ) as writer:
-        task = _Task(service, endpoint, storage, head, writer, progress)
+        task = _Task(service, endpoint, storage, head, xa, writer, progress)
         task.begin(source.facts, place)
         failure = task.read()
         task.add_position()
-        writer.close()
+        head = writer.close()
+    xa.clean(head.last, head.resume.xa.values())
     result = task.result(time.monotonic() - began)
     if failure is not None:
         raise failure
@@ -156,7 +163,7 @@ def reposition(
     :raises RangeError: there is no log yet that could have a gap.
     """
     thl = Log(storage, service.service)
-    with _source(service, endpoint, storage) as source:
+    with _source(service, endpoint, storage, first_start=True) as source:
         head = thl.head()
         if head is None:
             raise RangeError(
@@ -164,9 +171,10 @@ def reposition(
             )
         if (done := _gap_made_for(thl, head, reason)) is not None:
             return done
-        place = first_place(source, start)
+        place = _first_place(source, start)
     before = head.resume
-    resume = replace(place, watermark=max(before.watermark, place.watermark))
+    # What was read as prepared is known behind the gap, too.
+    resume = replace(place, watermark=max(before.watermark, place.watermark), xa={**place.xa, **before.xa})
     options = _move(before, resume, reason)
     origin = Origin(str(endpoint), head.last + 1, head.last + 1)
     gap = record(Kind.GAP, origin, resume, options)
@@ -216,9 +224,16 @@ def _replica(service: Service, endpoint: MySQLEndpoint) -> Replica:
     return Replica(endpoint, source.server_id, report_host(service.service), source.verify_checksum)
 
 
+def xa_store(service: str, storage: Storage, head: Head, token: str, spool_bytes: int) -> XaStore:
+    """Of the log of a service."""
+    return XaStore(storage.sub(service).sub("xa"), head.resume.xa, token=token, memory=spool_bytes)
+
+
 def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
-    resume = first_place(source, start)
+    resume = _first_place(source, start)
     options = {name: value for name, value in start.model_dump().items() if value is not None}
+    if resume.xa:
+        options["prepared_xids"] = " ".join(resume.xa)
     return thl.create(
         resume,
         source_id=str(source.replica.endpoint),
@@ -226,6 +241,12 @@ def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
         extracted_ts=time.time_ns() // 1000,
         options=options,
     )
+
+
+def _first_place(source: Source, start: Start) -> Resume:
+    """With the XA transactions that are prepared there, whose rows reading will not meet."""
+    prepared = dict.fromkeys(source.facts.prepared_xids, BEFORE_THE_LOG)
+    return replace(first_place(source, start), xa=prepared)
 
 
 def record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str]) -> ThlEvent:
@@ -262,6 +283,7 @@ class _Task:
         endpoint: MySQLEndpoint,
         storage: Storage,
         head: Head,
+        xa: XaStore,
         writer: LogWriter,
         progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -270,6 +292,7 @@ class _Task:
         self._open_source = partial(_source, service, endpoint, storage)
         self._noted = self._place = head.resume
         self._first, self._epoch_number = head.last + 1, head.epoch_number
+        self._xa = xa
         self._writer = writer
         self._progress = progress
         self._told = self._began = time.monotonic()
@@ -284,7 +307,7 @@ class _Task:
         """Gets ready to read from `place` to the end that the server's log has now."""
         before = self._reader.resume if self._connections else self._place
         if place.server_uuid != before.server_uuid:
-            self._say_failover(before, place)
+            self._say_failover(before, replace(place, xa=self._xa.names))
         limits = self._service.source.limits
         self._facts = facts
         self._place = place
@@ -299,6 +322,7 @@ class _Task:
                 facts.file,
                 facts.position,
             ),
+            self._xa,
             spool_bytes=self._service.source.spool_bytes,
         )
 

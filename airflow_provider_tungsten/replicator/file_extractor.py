@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow_provider_tungsten.replicator.assembler import Assembler, Origin
 from airflow_provider_tungsten.replicator.assembler import Limits as ReadingLimits
+from airflow_provider_tungsten.replicator.binlog.executed import parse_executed
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
@@ -23,6 +24,7 @@ from airflow_provider_tungsten.replicator.extractor import (
     ExtractResult,
     Progress,
     record,
+    xa_store,
 )
 from airflow_provider_tungsten.replicator.service import MIB, Limits, Start, TableRules
 from airflow_provider_tungsten.replicator.source.files import (
@@ -39,6 +41,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, Resume
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head
 from airflow_provider_tungsten.replicator.thl.writer import LogWriter
+from airflow_provider_tungsten.replicator.xa import XaStore
 
 UNLIMITED = Limits(max_transactions=10**15, max_bytes=10**18, max_seconds=10**9)
 
@@ -86,13 +89,19 @@ def extract_files(
     files = find_files(source.where)
     head = thl.head() or _begin(thl, storage, files, source, token)
     wanted = _files_from(files, head.resume)
+    xa = xa_store(service, storage, head, token, source.spool_bytes)
     with thl.writer(
-        head, token=token, segment_bytes=source.segment_bytes, segment_events=source.segment_events
+        head,
+        token=token,
+        segment_bytes=source.segment_bytes,
+        segment_events=source.segment_events,
+        before_publish=xa.store,
     ) as writer:
-        task = _Task(source, files[-1], head, writer, progress)
+        task = _Task(source, files[-1], head, xa, writer, progress)
         failure = task.read(wanted) if wanted else None
         task.add_position()
-        writer.close()
+        head = writer.close()
+    xa.clean(head.last, head.resume.xa.values())
     if failure is not None:
         raise failure
     return task.result()
@@ -106,6 +115,7 @@ class _Task:
         source: FilesSource,
         last: LogFile,
         head: Head,
+        xa: XaStore,
         writer: LogWriter,
         progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -122,6 +132,7 @@ class _Task:
             self._origin,
             source.rules.table_filter(),
             ReadingLimits(limits.max_transactions, limits.max_bytes, last.name, last.size),
+            xa,
             spool_bytes=source.spool_bytes,
         )
         self._warnings: list[str] = []
@@ -158,7 +169,9 @@ class _Task:
             self._tell(now)
 
     def _executed(self) -> GtidSet:
-        return GtidSet.parse(self._reader.resume.gtid_executed)
+        """Empty where it is MariaDB's, whose files do not tell what went before them in this way."""
+        executed = parse_executed(self._reader.resume.gtid_executed)
+        return executed if isinstance(executed, GtidSet) else GtidSet()
 
     def _append(self) -> None:
         self._writer.add(self._reader.drain())

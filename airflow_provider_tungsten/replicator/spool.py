@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -67,6 +68,21 @@ class Spool:
         """Whether the fragments can be read only while nothing is added."""
         return self._file is not None
 
+    def cut(self, count: int) -> int:
+        """Forgets all fragments but the first `count`; how many rows they held."""
+        gone = [fragment.rows for number, fragment in enumerate(self) if number >= count]
+        on_disk = self._count - len(self._memory)
+        if self._file is not None and count < on_disk:
+            self._file.truncate(self._place(self._file, count))
+            self._memory.clear()
+            self._bytes = 0
+        else:
+            for fragment in self._memory[count - on_disk :]:
+                self._bytes -= len(fragment.payload) + _FRAGMENT_BYTES
+            del self._memory[count - on_disk :]
+        self._count = count
+        return sum(gone)
+
     def clear(self) -> None:
         """Forgets everything, the file too."""
         if self._file is not None:
@@ -87,6 +103,14 @@ class Spool:
             self._file.write(extra)
         self._memory.clear()
         self._bytes = 0
+
+    def _place(self, file: IO[bytes], number: int) -> int:
+        """Where a fragment begins; the file stands there."""
+        file.seek(0)
+        for _ in range(number):
+            _, _, _, size, extra = _HEAD.unpack(file.read(_HEAD.size))
+            file.seek(size + extra, os.SEEK_CUR)
+        return file.tell()
 
     def _from_disk(self, file: IO[bytes]) -> Iterator[Fragment]:
         tables = list(self._tables)

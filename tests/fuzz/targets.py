@@ -37,7 +37,9 @@ from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayo
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, ThlEvent
+from airflow_provider_tungsten.replicator.xa import XaStore
 from tests.fuzz.material import HEADER, Material
 from tests.fuzz.mutations import broken_stream, mutated
 
@@ -57,7 +59,10 @@ _UNCOUNTED = (b"ROLLBACK", b"XA ", b"SAVEPOINT")
 def broken_streams(material: Material, dice: random.Random) -> bool:
     data = broken_stream(dice.choice(material.transactions), dice.choice(material.transactions), dice)
     verify = dice.random() < 0.9
-    assembler = Assembler(Resume("", _FILE, 4), Origin("fuzz", 0, 1), _FILTER, _NEVER, spool_bytes=1 << 20)
+    xa = XaStore(LocalStorage("/nowhere"), {}, token="fuzz", memory=1 << 30)
+    assembler = Assembler(
+        Resume("", _FILE, 4), Origin("fuzz", 0, 1), _FILTER, _NEVER, xa, spool_bytes=1 << 20
+    )
     stream = EventStream(_FILE, 4, verify_checksum=verify, framing="file")
     try:
         for piece in _pieces(data, dice):

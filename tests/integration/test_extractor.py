@@ -347,17 +347,6 @@ def test_rows_of_an_excluded_table_may_be_as_they_like(shop: Extraction, databas
     assert shop.kinds() == ["position"]
 
 
-def test_xa_in_one_phase_commits_and_in_two_stops(shop: Extraction, database: str) -> None:
-    xa = ("XA START 'x'", "INSERT INTO t VALUES ({}, 'a')", "XA END 'x'")
-    one, two = ([statement.format(number) for statement in xa] for number in (1, 2))
-    shop.mysql.execute(*one, "XA COMMIT 'x' ONE PHASE", database=database)
-    shop.run()
-    assert shop.kinds() == ["insert t 1"]
-    shop.mysql.execute(*two, "XA PREPARE 'x'", "XA COMMIT 'x'", database=database)
-    refused(shop, "XA PREPARE of X'78',X'',1")
-    assert shop.kinds() == ["insert t 1"]
-
-
 # Filters, limits, records
 
 

@@ -65,7 +65,11 @@ class MariaDB(MySQL):
         return _template()
 
     def _users(self) -> str:
-        return f"{super()._users()}DROP USER root@'127.0.0.1';\n"
+        return (
+            f"{super()._users()}"
+            f"GRANT SLAVE MONITOR, REPLICATION MASTER ADMIN ON *.* TO {self.user}@'%';\n"
+            "DROP USER root@'127.0.0.1';\n"
+        )
 
 
 def _run(data: Path, log: Path, program: str, *arguments: str) -> Process:

@@ -16,7 +16,7 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     parse_format_description,
     parse_rotate,
 )
-from airflow_provider_tungsten.replicator.errors import CorruptLogError
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 cdef extern from "Python.h":
     PyObject* PyType_GenericAlloc(PyTypeObject*, Py_ssize_t) except NULL
@@ -27,6 +27,7 @@ cdef enum:
     FORMAT_DESCRIPTION = 15
     HEARTBEAT = 27
     HEARTBEAT_V2 = 41
+    START_ENCRYPTION = 164
 
 cdef enum:
     IN_USE = 0x01
@@ -243,9 +244,14 @@ cdef class EventStream:
         elif kind == HEARTBEAT or kind == HEARTBEAT_V2 or (
             # Sent again behind its place: with offset 0, but by COM_BINLOG_DUMP_GTID with the one it has in the file.
             kind == FORMAT_DESCRIPTION and (log_pos == 0 or self._position != 4)
-        ):
+        ) or (kind == START_ENCRYPTION and log_pos == 0 and self._packed):
             self._append(data, kind, flags, self._position, body, events)
         else:
+            if kind == START_ENCRYPTION and not self._packed:
+                raise UnsupportedError(
+                    f"{self.file}:{self._position}: the file is encrypted from here on; read it from its server, which "
+                    "decrypts it, or copy it with mysqlbinlog --read-from-remote-server --raw"
+                )
             self._advance(kind, length, log_pos)
             self._append(data, kind, flags, self._position - length, body, events)
             if kind == ROTATE:

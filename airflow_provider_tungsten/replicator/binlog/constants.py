@@ -1,6 +1,7 @@
 """Numbers of the binary log's format, and the one list of events that may be passed over.
 
-Source: MySQL `libs/mysql/binlog/event/binlog_event.h` (``Log_event_type``) and `include/field_types.h`.
+Source: MySQL `libs/mysql/binlog/event/binlog_event.h` (``Log_event_type``) and `include/field_types.h`; MariaDB
+`sql/log_event.h`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from enum import IntEnum, IntFlag
 
 
 class EventType(IntEnum):
-    """Event types of MySQL 5.5 to 9.7; any other number is unknown."""
+    """Event types of MySQL 5.1 to 9.7 and MariaDB 10.5 to 11; any other number is unknown."""
 
     STOP = 3
     QUERY = 2
@@ -24,6 +25,9 @@ class EventType(IntEnum):
     BEGIN_LOAD_QUERY = 17
     EXECUTE_LOAD_QUERY = 18
     TABLE_MAP = 19
+    PRE_GA_WRITE_ROWS = 20
+    PRE_GA_UPDATE_ROWS = 21
+    PRE_GA_DELETE_ROWS = 22
     WRITE_ROWS_V1 = 23
     UPDATE_ROWS_V1 = 24
     DELETE_ROWS_V1 = 25
@@ -44,6 +48,18 @@ class EventType(IntEnum):
     TRANSACTION_PAYLOAD = 40
     HEARTBEAT_V2 = 41
     GTID_TAGGED = 42
+    ANNOTATE_ROWS = 160
+    BINLOG_CHECKPOINT = 161
+    MARIADB_GTID = 162
+    GTID_LIST = 163
+    START_ENCRYPTION = 164
+    QUERY_COMPRESSED = 165
+    WRITE_ROWS_COMPRESSED_V1 = 166
+    UPDATE_ROWS_COMPRESSED_V1 = 167
+    DELETE_ROWS_COMPRESSED_V1 = 168
+    WRITE_ROWS_COMPRESSED = 169
+    UPDATE_ROWS_COMPRESSED = 170
+    DELETE_ROWS_COMPRESSED = 171
 
 
 class EventFlag(IntFlag):
@@ -98,21 +114,29 @@ ROWS_EVENTS = frozenset(
         EventType.DELETE_ROWS,
     }
 )
-GTID_EVENTS = frozenset({EventType.GTID, EventType.ANONYMOUS_GTID, EventType.GTID_TAGGED})
+GTID_EVENTS = frozenset(
+    {EventType.GTID, EventType.ANONYMOUS_GTID, EventType.GTID_TAGGED, EventType.MARIADB_GTID}
+)
 
 SKIPPABLE: dict[int, str] = {
     EventType.ROTATE: "moves the stream to another file, which the stream itself has done",
-    EventType.FORMAT_DESCRIPTION: "tells how the file is framed, which the stream itself has taken in",
     EventType.STOP: "the server shut down; what follows is in the next file",
     EventType.HEARTBEAT: "the source is alive and has nothing to send",
     EventType.HEARTBEAT_V2: "the source is alive and has nothing to send",
     EventType.PREVIOUS_GTIDS: "repeats what earlier files held",
     EventType.IGNORABLE: "a placeholder that MySQL made to be ignored",
     EventType.ROWS_QUERY: "the statement's text, for people; its rows follow",
+    EventType.BEGIN_LOAD_QUERY: "data of the LOAD DATA statement behind it; that statement is judged itself",
+    EventType.APPEND_BLOCK: "data of the LOAD DATA statement behind it; that statement is judged itself",
+    EventType.DELETE_FILE: "a LOAD DATA statement that failed: its data are thrown away",
     EventType.INTVAR: "an argument of the statement behind it; that statement is judged itself",
     EventType.RAND: "an argument of the statement behind it; that statement is judged itself",
     EventType.USER_VAR: "an argument of the statement behind it; that statement is judged itself",
     EventType.VIEW_CHANGE: "membership of a replication group changed; holds no data of tables",
+    EventType.ANNOTATE_ROWS: "the statement's text, for people; its rows follow",
+    EventType.BINLOG_CHECKPOINT: "tells MariaDB which files its own crash recovery needs",
+    EventType.GTID_LIST: "repeats what earlier files held",
+    EventType.START_ENCRYPTION: "the file is encrypted where it lies; over the wire it comes in plain",
     EventType.TRANSACTION_CONTEXT: "write set of a replication group's transaction; its rows follow",
 }
 

@@ -82,6 +82,16 @@ class Gtid(NamedTuple):
             return ""
         return f"{self.source_id}:{self.tag}:{self.gno}" if self.tag else f"{self.source_id}:{self.gno}"
 
+    @property
+    def void(self) -> bool:
+        """False: as :class:`~.mariadb.MariadbGtid` has it."""
+        return False
+
+    def add_to(self, executed: object) -> None:
+        """Puts it into the set, where there is one and it has a number."""
+        if self.gno and isinstance(executed, GtidSet):
+            executed.add(self.source_id, self.gno, self.tag)
+
 
 class Query(NamedTuple):
     """:param sql: decoded by the client's character set; bytes that are wrong in it stand as backslash escapes.
@@ -99,6 +109,13 @@ class XaPrepare(NamedTuple):
     """:param xid: format id, global id and branch qualifier as MySQL prints them: ``X'61',X'',1``."""
 
     one_phase: bool
+    xid: str
+
+
+class XaStatement(NamedTuple):
+    """:param verb: START, END, COMMIT or ROLLBACK; ``xid`` as :class:`XaPrepare` has it."""
+
+    verb: str
     xid: str
 
 
@@ -138,8 +155,12 @@ _POST_HEADERS.update(dict.fromkeys(set(_KINDS) - _ROWS_V1, 10))
 
 
 def server_version(text: str) -> tuple[int, int, int]:
-    """``5.1.34sp1`` → (5, 1, 34), ``26.7`` → (26, 7, 0); what cannot be read is (0, 0, 0)."""
-    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    """``5.1.34sp1`` → (5, 1, 34), ``26.7`` → (26, 7, 0), ``5.5.5-10.11.6-MariaDB`` → (10, 11, 6).
+
+    What cannot be read is (0, 0, 0).
+    """
+    # Before 11.0 MariaDB puts the version of a MySQL in front where older clients look.
+    match = re.match(r"(?:5\.5\.5-(?=\d+\.\d+\.\d+-))?(\d+)\.(\d+)(?:\.(\d+))?", text)
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
 
 
@@ -327,6 +348,32 @@ def _client_collation(variables: bytes) -> int | None:
     return None
 
 
+def parse_execute_load(body: bytes) -> Query:
+    """Body of EXECUTE_LOAD_QUERY: a QUERY's with 13 bytes more in front of the variables.
+
+    :raises CorruptLogError: cut short.
+    """
+    if len(body) < 26:
+        raise CorruptLogError("an EXECUTE_LOAD_QUERY event is cut short")
+    return parse_query(body[:13] + body[26:])
+
+
+_XA_STATEMENT = re.compile(
+    r"XA\s+(START|END|COMMIT|ROLLBACK)\s+(X'[0-9A-F]*',X'[0-9A-F]*',-?\d+)\s*", re.IGNORECASE
+)
+
+
+def parse_xa_statement(sql: str) -> XaStatement:
+    """The statements that MySQL itself writes about an XA transaction.
+
+    :raises UnsupportedError: any other.
+    """
+    match = _XA_STATEMENT.fullmatch(sql)
+    if match is None:
+        raise UnsupportedError(f"{' '.join(sql.split(None, 2)[:2])} in a form that is not understood")
+    return XaStatement(match[1].upper(), match[2].lower().replace("x'", "X'"))
+
+
 def parse_xa_prepare(body: bytes) -> XaPrepare:
     """:raises CorruptLogError: cut short."""
     if len(body) < 13:
@@ -337,9 +384,13 @@ def parse_xa_prepare(body: bytes) -> XaPrepare:
         or len(body) < 13 + global_length + branch_length
     ):
         raise CorruptLogError("an XA_PREPARE event is cut short")
-    name = body[13 : 13 + global_length].hex()
-    branch = body[13 + global_length : 13 + global_length + branch_length].hex()
-    return XaPrepare(one_phase, f"X'{name}',X'{branch}',{format_id}")
+    middle = 13 + global_length
+    return XaPrepare(one_phase, xid_text(format_id, body[13:middle], body[middle : middle + branch_length]))
+
+
+def xid_text(format_id: int, global_id: bytes, branch: bytes) -> str:
+    """An XID as MySQL prints it: ``X'61',X'',1``."""
+    return f"X'{global_id.hex()}',X'{branch.hex()}',{format_id}"
 
 
 def packed_integer(body: bytes, at: int) -> tuple[int, int]:

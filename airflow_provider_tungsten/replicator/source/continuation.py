@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.binlog.mariadb import MariadbPosition
 from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurgedError
+from airflow_provider_tungsten.replicator.source.mariadb import is_mariadb_identity
 from airflow_provider_tungsten.replicator.source.position import (
     FILE_BEGIN,
     Source,
     behind,
+    executed_before,
     file_number,
     log_files,
     previous_gtids,
@@ -65,6 +68,9 @@ def _check_files(source: Source, resume: Resume) -> None:
 
 
 def _check_gtids(source: Source, resume: Resume) -> None:
+    if source.facts.mariadb:
+        _check_mariadb_gtids(source, resume)
+        return
     if not source.facts.gtids or not resume.gtid_executed:
         return
     ours = GtidSet.parse(resume.gtid_executed)
@@ -79,9 +85,30 @@ def _check_gtids(source: Source, resume: Resume) -> None:
         )
 
 
+def _check_mariadb_gtids(source: Source, resume: Resume) -> None:
+    if not resume.gtid_executed:
+        return
+    ours, theirs = (
+        MariadbPosition.parse(text) for text in (resume.gtid_executed, source.facts.gtid_executed)
+    )
+    if not theirs.contains(ours):
+        raise DivergedError(
+            f"{_where(source)} is at GTID position {theirs}, behind {ours}, which was read from it before. {_WAYS_OUT}"
+        )
+    if resume.position == FILE_BEGIN and executed_before(source, resume.file) != ours:
+        raise DivergedError(
+            f"{resume.file} of {_where(source)} does not follow {ours}, which was read before. {_WAYS_OUT}"
+        )
+
+
 def _failed_over(source: Source, resume: Resume) -> Resume:
     facts, where = source.facts, _where(source)
     servers = f"is server {facts.server_uuid}; this log was read from {resume.server_uuid}"
+    if facts.mariadb or is_mariadb_identity(resume.server_uuid):
+        raise DivergedError(
+            f"{where} {servers}. A log of MariaDB is read on by file and position, which hold for one server alone. "
+            f"{_WAYS_OUT}"
+        )
     ours = GtidSet.parse(resume.gtid_executed)
     anonymous = resume.transaction_start is not None and not resume.transaction_gtid
     if not facts.gtids or not ours or anonymous:

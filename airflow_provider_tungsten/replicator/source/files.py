@@ -18,9 +18,9 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     FormatDescription,
     has_checksum_field,
     parse_format_description,
-    parse_gtid,
     parse_previous_gtids,
 )
+from airflow_provider_tungsten.replicator.binlog.executed import Executed, executed_behind
 from airflow_provider_tungsten.replicator.binlog.framing import Dump, EventStream
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import (
@@ -324,7 +324,8 @@ def _at_event_id(files: Sequence[LogFile], text: str) -> Resume:
     """Reads the file up to the place: for the GTIDs before it, and to see that a transaction begins there."""
     name, position = parse_event_id(text)
     file = checked_files(files, name)[0]
-    executed, end, fits = GtidSet(), FILE_BEGIN, position == FILE_BEGIN
+    executed: Executed = GtidSet()
+    end, fits = FILE_BEGIN, position == FILE_BEGIN
     begins = GTID_EVENTS | {EventType.ROTATE, EventType.STOP}
     for event in FilesDump([file], FILE_BEGIN).events():
         if event.end == event.start:
@@ -333,12 +334,7 @@ def _at_event_id(files: Sequence[LogFile], text: str) -> Resume:
             fits = fits or event.start == position and event.type in begins
             break
         end = event.end
-        if event.type == EventType.PREVIOUS_GTIDS:
-            executed = parse_previous_gtids(event.body)
-        elif event.type in GTID_EVENTS:
-            gtid = parse_gtid(event.type, event.body)
-            if gtid.gno:
-                executed.add(gtid.source_id, gtid.gno, gtid.tag)
+        executed = executed_behind(executed, event)
     else:
         fits = fits or end == position
     if not fits:

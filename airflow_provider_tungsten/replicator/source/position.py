@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from airflow_provider_tungsten.replicator.binlog.constants import GTID_EVENTS, EventType
-from airflow_provider_tungsten.replicator.binlog.events import parse_gtid, parse_previous_gtids
+from airflow_provider_tungsten.replicator.binlog.events import parse_gtid
+from airflow_provider_tungsten.replicator.binlog.executed import Executed, executed_behind, parse_executed
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, CorruptLogError, LogPurgedError
 from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.source import mariadb
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
 from airflow_provider_tungsten.replicator.source.preflight import ServerFacts
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
@@ -64,17 +66,17 @@ def first_place(source: Source, start: Start) -> Resume:
     """
     if start.at == "earliest":
         file = log_files(source)[0].name
-        return _resume(source, file, FILE_BEGIN, previous_gtids(source, file))
+        return _resume(source, file, FILE_BEGIN, executed_before(source, file))
     if start.at == "now":
         facts = source.facts
         now = int((time.time() + facts.clock_offset) * 1_000_000)
-        return _resume(source, facts.file, facts.position, GtidSet.parse(facts.gtid_executed), now)
+        return _resume(source, facts.file, facts.position, parse_executed(facts.gtid_executed), now)
     if start.event_id is not None:
         return _at_event_id(source, start.event_id)
     return _behind_gtid_set(source, str(start.gtid_set))
 
 
-def _resume(source: Source, file: str, position: int, executed: GtidSet, watermark: int = 0) -> Resume:
+def _resume(source: Source, file: str, position: int, executed: Executed, watermark: int = 0) -> Resume:
     created = _created(source, file, position)
     return Resume(
         source.facts.server_uuid, file, position, str(executed), watermark=watermark, file_created=created
@@ -90,6 +92,14 @@ def _created(source: Source, file: str, position: int) -> int:
                     if event.type == EventType.FORMAT_DESCRIPTION:
                         return event.timestamp
     raise CorruptLogError(f"{file}:{position}: the server sent no FORMAT_DESCRIPTION")
+
+
+def executed_before(source: Source, file: str) -> Executed:
+    """What was executed before a file began, as the file itself says."""
+    if not source.facts.mariadb:
+        return previous_gtids(source, file)
+    with explained(source.replica.endpoint):
+        return mariadb.gtid_list(source.connection, file)
 
 
 def previous_gtids(source: Source, file: str) -> GtidSet:
@@ -118,8 +128,8 @@ def _at_event_id(source: Source, text: str) -> Resume:
             )
         raise ConfigurationError(f"{where} has no log {file}; it has {', '.join(names)}")
     if position == FILE_BEGIN:
-        return _resume(source, file, position, previous_gtids(source, file))
-    executed = GtidSet()
+        return _resume(source, file, position, executed_before(source, file))
+    executed: Executed = GtidSet()
     end = FILE_BEGIN
     fits = False
     for event in _events(source, file):
@@ -127,12 +137,7 @@ def _at_event_id(source: Source, text: str) -> Resume:
             fits = event.start == position and event.type in GTID_EVENTS | {EventType.ROTATE, EventType.STOP}
             break
         end = event.end
-        if event.type == EventType.PREVIOUS_GTIDS:
-            executed = parse_previous_gtids(event.body)
-        elif event.type in GTID_EVENTS:
-            gtid = parse_gtid(event.type, event.body)
-            if gtid.gno:
-                executed.add(gtid.source_id, gtid.gno, gtid.tag)
+        executed = executed_behind(executed, event)
     else:
         fits = end == position
     if not fits:
@@ -144,6 +149,10 @@ def _at_event_id(source: Source, text: str) -> Resume:
 
 
 def _behind_gtid_set(source: Source, text: str) -> Resume:
+    if source.facts.mariadb:
+        raise ConfigurationError(
+            f"source.start.gtid_set: MariaDB at {source.replica.endpoint} is read by file and position: start at an event id"
+        )
     try:
         wanted = GtidSet.parse(text)
     except ValueError as error:

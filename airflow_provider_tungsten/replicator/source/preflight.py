@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymysql.constants import ER
 from pymysql.err import OperationalError
@@ -21,6 +21,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import SUPPORTED_TYPES
 from airflow_provider_tungsten.replicator.errors import PreflightError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.service import Service
+from airflow_provider_tungsten.replicator.source import mariadb
 from airflow_provider_tungsten.replicator.source.connection import (
     Connection,
     MySQLEndpoint,
@@ -38,11 +39,18 @@ _REPLICA_WORDS: Version = (8, 0, 22)  # SHOW REPLICAS, SHOW REPLICA STATUS
 _BINARY_LOG_STATUS: Version = (8, 2, 0)  # SHOW BINARY LOG STATUS; SHOW MASTER STATUS is gone since 8.4
 _LOGGED_CASCADES: Version = (9, 6, 0)
 _NAMED_AT_MOST = 20
+_SHOWN = 400
 _NOT_TOLD = frozenset({ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.XAER_RMERR})
 _CLOCK_SECONDS = 5.0
 
 _VARIABLES = (
-    *("aurora_version", "binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format"),
+    *(
+        "aurora_version",
+        "expire_logs_days",
+        "binlog_expire_logs_auto_purge",
+        "binlog_expire_logs_seconds",
+        "binlog_format",
+    ),
     *("binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "gtid_mode", "gtid_purged"),
     *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
     *("server_uuid", "sync_binlog"),
@@ -73,7 +81,7 @@ class ServerFacts:
 
     version: Version
     server_uuid: str
-    gtids: bool
+    gtids: bool  # MySQL's
     file: str
     position: int
     gtid_executed: str
@@ -81,6 +89,7 @@ class ServerFacts:
     gtid_purged: str = ""
     prepared_xids: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    mariadb: bool = False
 
 
 def report_host(service: str) -> str:
@@ -103,8 +112,8 @@ def preflight(
     :raises SourceUnavailableError, StorageUnavailableError: somebody did not answer.
     """
     with explained(endpoint):
-        version = _checked_version(connection, endpoint)
-        examination = _Examination(connection, endpoint, service, version)
+        server = _checked_server(connection, endpoint)
+        examination = _Examination(connection, endpoint, service, server)
         findings = [*examination.findings()]
         if first_start:
             examination.ask_for_prepared()
@@ -115,14 +124,27 @@ def preflight(
     return examination.facts()
 
 
-def log_status(connection: Connection, version: Version) -> dict[str, Any]:
+def log_status(connection: Connection, server: Server) -> dict[str, Any]:
     """File, Position, Binlog_Do_DB, Binlog_Ignore_DB, Executed_Gtid_Set; empty where the binary log is off."""
-    words = "BINARY LOG" if version >= _BINARY_LOG_STATUS else "MASTER"
+    words = "BINARY LOG" if server.since(_BINARY_LOG_STATUS) else "MASTER"
     found = rows(connection, f"SHOW {words} STATUS")
+    if found and server.mariadb:
+        found[0]["Executed_Gtid_Set"] = mariadb.executed(connection)
     return found[0] if found else {}
 
 
-def _checked_version(connection: Connection, endpoint: MySQLEndpoint) -> Version:
+class Server(NamedTuple):
+    """:param mariadb: whether it is MariaDB, whose versions count on their own."""
+
+    version: Version
+    mariadb: bool
+
+    def since(self, version: Version) -> bool:
+        """Whether it is MySQL of at least that version."""
+        return not self.mariadb and self.version >= version
+
+
+def _checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
     server = rows(connection, "SELECT @@version AS version, @@version_comment AS comment")[0]
     version = server_version(server["version"])
     finding = None
@@ -131,27 +153,27 @@ def _checked_version(connection: Connection, endpoint: MySQLEndpoint) -> Version
         finding = (
             f"{server['comment']} {server['version']} keeps no MySQL binary log: read from a MySQL server"
         )
-    elif "mariadb" in known_as:
-        finding = "MariaDB has its own GTIDs and events, which are not understood: use MySQL 8.0 or later"
+    elif mariadb.is_mariadb(server["version"], server["comment"]):
+        finding = mariadb.version_finding(version, server["version"])
     elif version < _OLDEST:
         finding = f"MySQL {server['version']} cannot log column names: use MySQL 8.0 or later"
     if finding:
         raise PreflightError(f"MySQL at {endpoint}", [finding])
-    return version
+    return Server(version, mariadb.is_mariadb(server["version"], server["comment"]))
 
 
 class _Examination:
     """The checks, over one set of answers."""
 
     def __init__(
-        self, connection: Connection, endpoint: MySQLEndpoint, service: Service, version: Version
+        self, connection: Connection, endpoint: MySQLEndpoint, service: Service, server: Server
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
         self._service = service
         self._source = service.source
         self._filter = service.source.table_filter()
-        self._version = version
+        self._server = server
         self._warnings: list[str] = []
         self._clock_offset = 0.0
         self._prepared_xids: tuple[str, ...] = ()
@@ -169,8 +191,11 @@ class _Examination:
 
     def facts(self) -> ServerFacts:
         return ServerFacts(
-            version=self._version,
-            server_uuid=self._variables["server_uuid"],
+            version=self._server.version,
+            mariadb=self._server.mariadb,
+            server_uuid=mariadb.identity(self._variables)
+            if self._server.mariadb
+            else self._variables["server_uuid"],
             gtids=self._variables.get("gtid_mode") == "ON",
             file=self._status["File"],
             position=int(self._status["Position"]),
@@ -189,6 +214,7 @@ class _Examination:
             self._server_id,
             self._log_filters,
             self._select_privilege,
+            self._unfit_tables,
             self._tables_without_key,
             self._unsupported_columns,
             self._cascades,
@@ -203,7 +229,10 @@ class _Examination:
                     raise
                 lacking.append(str(error.args[1]))
         for text in dict.fromkeys(lacking):
-            yield f"a privilege is missing ({text}): {grant(self._endpoint.user)}"
+            yield f"a privilege is missing ({text}): {self._grant()}"
+
+    def _grant(self) -> str:
+        return (mariadb.grant if self._server.mariadb else grant)(self._endpoint.user)
 
     def _log(self) -> Iterator[str]:
         if self._variables["log_bin"] != "ON":
@@ -225,19 +254,21 @@ class _Examination:
 
     def _setting(self, name: str, value: str) -> str:
         """How a variable is set there; managed servers take it from their parameter group alone."""
+        if self._server.mariadb and not self._managed:
+            return mariadb.setting(name, value)
         return f"{'in the DB parameter group set' if self._managed else 'SET PERSIST'} {name} = {value}"
 
     def _retention(self) -> Iterator[str]:
         if self._managed:
             yield from self._managed_retention()
             return
-        seconds = int(self._variables.get("binlog_expire_logs_seconds", "0"))
+        seconds = mariadb.retention_seconds(self._variables)
         needed = int(self._source.min_retention_hours * 3600)
         kept = not seconds or self._variables.get("binlog_expire_logs_auto_purge", "ON") == "OFF"
         if not kept and seconds < needed:
             yield (
                 f"the binary log is kept for {seconds / 3600:g} hours (binlog_expire_logs_seconds), less than "
-                f"source.min_retention_hours: SET PERSIST binlog_expire_logs_seconds = {needed}"
+                f"source.min_retention_hours: {self._setting('binlog_expire_logs_seconds', str(needed))}"
             )
 
     def _managed_retention(self) -> Iterator[str]:
@@ -257,7 +288,9 @@ class _Examination:
 
     def _replica(self) -> Iterator[str]:
         logs_updates = self._variables.get("log_replica_updates", self._variables.get("log_slave_updates"))
-        word = "REPLICA" if self._version >= _REPLICA_WORDS else "SLAVE"
+        word = "REPLICA" if self._server.since(_REPLICA_WORDS) else "SLAVE"
+        if self._server.mariadb:
+            word = "ALL SLAVES"
         if logs_updates != "ON" and rows(self._connection, f"SHOW {word} STATUS"):
             yield (
                 "the server is a replica and does not log what it replicates (log_replica_updates): "
@@ -269,7 +302,7 @@ class _Examination:
         mend = "choose another source.server_id, one that no replica uses"
         if ours == int(self._variables["server_id"]):
             yield f"server_id {ours} is the server's own: {mend}"
-        word = "REPLICAS" if self._version >= _REPLICA_WORDS else "SLAVE HOSTS"
+        word = "REPLICAS" if self._server.since(_REPLICA_WORDS) else "SLAVE HOSTS"
         for replica in rows(self._connection, f"SHOW {word}"):
             if replica["Server_id" if "Server_id" in replica else "Server_Id"] != ours:
                 continue
@@ -277,7 +310,7 @@ class _Examination:
                 yield f"server_id {ours} is in use by replica {replica['Host'] or '(no name)'}: {mend}"
 
     def _log_filters(self) -> Iterator[str]:
-        self._status = log_status(self._connection, self._version)
+        self._status = log_status(self._connection, self._server)
         for column, option in (("Binlog_Do_DB", "binlog-do-db"), ("Binlog_Ignore_DB", "binlog-ignore-db")):
             if value := self._status.get(column):
                 yield f"{option} is set ({value}), so that changes are missing from the log: start without it"
@@ -285,17 +318,23 @@ class _Examination:
     def _select_privilege(self) -> Iterator[str]:
         role = rows(self._connection, "SELECT CURRENT_ROLE() AS role")[0]["role"]
         using = "" if role in (None, "NONE") else f" USING {role}"
+        # MariaDB's tells those of the role, too, and knows no USING.
+        whose = "" if self._server.mariadb else f" FOR CURRENT_USER(){using}"
         scopes = []
-        for row in rows(self._connection, f"SHOW GRANTS FOR CURRENT_USER(){using}"):
+        for row in rows(self._connection, f"SHOW GRANTS{whose}"):
             match = re.match(r"GRANT (.+?) ON (.+?) TO ", next(iter(row.values())))
             if match and re.search(r"\b(SELECT|ALL PRIVILEGES)\b", match[1]):
                 scopes.append(match[2])
         if not scopes:
-            yield f"the privilege SELECT is missing, so tables cannot be examined: {grant(self._endpoint.user)}"
+            yield f"the privilege SELECT is missing, so tables cannot be examined: {self._grant()}"
         elif "*.*" not in scopes:
             self._warnings.append(
                 f"only tables of {', '.join(scopes)} were examined: SELECT is granted on no others"
             )
+
+    def _unfit_tables(self) -> Iterator[str]:
+        if self._server.mariadb:
+            yield from mariadb.unfit_tables(self._connection, self._filter.includes)
 
     def _tables_without_key(self) -> Iterator[str]:
         keys_matter = "" if self._filter.has_column_rules else " AND k.column_name IS NULL"
@@ -344,20 +383,10 @@ class _Examination:
 
     def _cascades(self) -> Iterator[str]:
         native = self._variables.get("innodb_native_foreign_keys", "OFF") == "ON"
-        if self._version >= _LOGGED_CASCADES and not native:
+        if self._server.since(_LOGGED_CASCADES) and not native:
             return
-        acting = "('CASCADE', 'SET NULL', 'SET DEFAULT')"
-        found = rows(
-            self._connection,
-            "SELECT constraint_schema AS s, table_name AS t FROM information_schema.referential_constraints"
-            f" WHERE delete_rule IN {acting} OR update_rule IN {acting}",
-        )
         accepted = TableFilter(self._source.accept_unlogged_cascades)
-        unlogged = {
-            (row["s"], row["t"])
-            for row in found
-            if self._filter.includes(row["s"], row["t"]) and not accepted.includes(row["s"], row["t"])
-        }
+        unlogged = {table for table in self._cascading() if not accepted.includes(*table)}
         if unlogged:
             mend = "SET PERSIST_ONLY innodb_native_foreign_keys = OFF and restart, " if native else ""
             yield (
@@ -366,10 +395,26 @@ class _Examination:
                 "it in source.accept_unlogged_cascades"
             )
 
+    def _cascading(self) -> set[tuple[str, str]]:
+        if self._server.mariadb:
+            return mariadb.cascading(self._connection, self._filter.includes)
+        acting = "('CASCADE', 'SET NULL', 'SET DEFAULT')"
+        found = rows(
+            self._connection,
+            "SELECT constraint_schema AS s, table_name AS t FROM information_schema.referential_constraints"
+            f" WHERE delete_rule IN {acting} OR update_rule IN {acting}",
+        )
+        return {(row["s"], row["t"]) for row in found if self._filter.includes(row["s"], row["t"])}
+
     def ask_for_prepared(self) -> None:
         """Sets what :class:`ServerFacts` says of prepared XA transactions; a warning where the user may not ask."""
         try:
-            found = rows(self._connection, "XA RECOVER CONVERT XID")
+            if self._server.mariadb:
+                self._prepared_xids = mariadb.prepared_xids(self._connection)
+            else:
+                self._prepared_xids = tuple(
+                    _xid(row) for row in rows(self._connection, "XA RECOVER CONVERT XID")
+                )
         except OperationalError as error:
             if error.args[0] not in _NOT_TOLD:
                 raise
@@ -378,7 +423,11 @@ class _Examination:
                 f"GRANT XA_RECOVER_ADMIN ON *.* TO '{self._endpoint.user}'@'%'"
             )
             return
-        self._prepared_xids = tuple(_xid(row) for row in found)
+        if self._prepared_xids:
+            self._warnings.append(
+                f"XA transactions are prepared and undecided: {shortened(', '.join(self._prepared_xids))}. Their rows stand "
+                "in the binlog before this log begins: XA COMMIT of one will stop extraction, XA ROLLBACK will not"
+            )
 
     def _clock(self) -> Iterator[str]:
         before = time.time()
@@ -396,6 +445,11 @@ def _xid(row: dict[str, Any]) -> str:
     digits = row["data"].removeprefix("0x").lower()
     middle = 2 * row["gtrid_length"]
     return f"X'{digits[:middle]}',X'{digits[middle:]}',{row['formatID']}"
+
+
+def shortened(text: str) -> str:
+    """A list for a message, which may have a thousand parts."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _names(tables: set[tuple[str, str]]) -> str:

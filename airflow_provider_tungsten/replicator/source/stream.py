@@ -25,6 +25,7 @@ from airflow_provider_tungsten.replicator.errors import (
     LogPurgedError,
     SourceUnavailableError,
     TungstenError,
+    UnsupportedError,
 )
 from airflow_provider_tungsten.replicator.source.connection import (
     Connection,
@@ -33,6 +34,7 @@ from airflow_provider_tungsten.replicator.source.connection import (
     explain,
     explained,
 )
+from airflow_provider_tungsten.replicator.source.mariadb import CAPABILITY, SEND_ANNOTATE_ROWS, is_mariadb
 
 READ_BYTES = 1024 * 1024
 LAST_SHORT_POSITION = 2**32 - 1  # of COM_BINLOG_DUMP
@@ -78,7 +80,7 @@ def open_dump(replica: Replica, file: str, position: int) -> Iterator[Dump]:
     try:
         with explained(replica.endpoint):
             register(connection, replica)
-            _request(connection, replica.server_id, file, position)
+            _request(connection, replica, file, position)
         stream = EventStream(file, position, verify_checksum=replica.verify_checksum)
         yield Dump(stream, _chunks(connection, replica.endpoint, stream))
     finally:
@@ -95,7 +97,7 @@ def register(connection: Connection, replica: Replica) -> None:
         "heartbeat_period": str(int(replica.endpoint.read_timeout / _HEARTBEATS * 10**9)),
     }
     ours = str(uuid.uuid4())
-    assignments = [
+    assignments = [CAPABILITY] + [
         f"@{word}_{name} = {value}" for word in ("source", "master") for name, value in settings.items()
     ]
     assignments += [f"@{word}_uuid = '{ours}'" for word in ("replica", "slave")]
@@ -107,11 +109,19 @@ def register(connection: Connection, replica: Replica) -> None:
     connection._read_packet()  # type: ignore[no-untyped-call]
 
 
-def _request(connection: Connection, server_id: int, file: str, position: int) -> None:
+def _request(connection: Connection, replica: Replica, file: str, position: int) -> None:
     name = file.encode()
+    server_id = replica.server_id
+    mariadb = is_mariadb(connection.get_server_info(), "")  # type: ignore[no-untyped-call]
     if position <= LAST_SHORT_POSITION:
         command = COMMAND.COM_BINLOG_DUMP
-        packet = struct.pack("<IHI", position, _NON_BLOCK, server_id) + name
+        flags = _NON_BLOCK | (SEND_ANNOTATE_ROWS if mariadb else 0)
+        packet = struct.pack("<IHI", position, flags, server_id) + name
+    elif mariadb:
+        raise UnsupportedError(
+            f"MariaDB at {replica.endpoint} cannot be asked for {file}:{position}: its command has 32 bits for the offset. "
+            "Start at the next file with the DAG's parameter `reposition`, and load the tables again"
+        )
     else:
         # Only this command has 64 bits for the offset. It keeps to the file it is given; the empty set leaves out
         # nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -71,6 +71,8 @@ class Resume:
     :param transaction_gtid: its GTID, '' without.
     :param transaction_ts: its commit time, microseconds.
     :param watermark: running maximum of commit times, microseconds; 0 at the beginning.
+    :param xa: XA transactions that are prepared and undecided: XID → object in ``xa/`` that holds their rows, '' for one
+        that was prepared before the log began.
     """
 
     server_uuid: str
@@ -82,6 +84,7 @@ class Resume:
     transaction_ts: int = 0
     watermark: int = 0
     file_created: int = 0
+    xa: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
@@ -277,10 +277,19 @@ class Log:
             writer.commit(resume)
             return writer.close()
 
-    def writer(self, head: Head, *, token: str, segment_bytes: int, segment_events: int) -> LogWriter:
+    def writer(
+        self,
+        head: Head,
+        *,
+        token: str,
+        segment_bytes: int,
+        segment_events: int,
+        before_publish: Callable[[], None] = lambda: None,
+    ) -> LogWriter:
         """Appends behind ``head``, whoever else does too: one of them wins.
 
         :param segment_bytes: file size at which a segment ends; ``segment_events``: its number of events.
+        :param before_publish: as :class:`LogWriter` has it.
         """
         return LogWriter(
             self._storage,
@@ -290,4 +299,5 @@ class Log:
             token=token,
             segment_bytes=segment_bytes,
             segment_events=segment_events,
+            before_publish=before_publish,
         )

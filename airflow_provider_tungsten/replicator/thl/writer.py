@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import BinaryIO
 
@@ -27,6 +27,7 @@ class LogWriter:
     :param storage: the folder of the segments.
     :param uuid: of the log.
     :param head: what the next segment continues; None: nothing, this is the log's first.
+    :param before_publish: called before every segment: what must be durable when the log moves on.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LogWriter:
         token: str,
         segment_bytes: int = 128 * 1024 * 1024,
         segment_events: int = 500_000,
+        before_publish: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._service = service
@@ -47,6 +49,7 @@ class LogWriter:
         self._token = token
         self._segment_bytes = segment_bytes
         self._segment_events = segment_events
+        self._before_publish = before_publish
         self._rows: list[ThlEvent] = []
         self._row_bytes = 0
         self._tail: ThlEvent | None = None
@@ -161,6 +164,7 @@ class LogWriter:
 
     def _publish(self, resume: Resume) -> None:
         self._flush()
+        self._before_publish()
         file, first, last, before = self._file, self._first, self._tail, self._head
         assert file is not None
         assert first is not None

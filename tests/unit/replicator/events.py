@@ -16,7 +16,6 @@ TABLE_MAP = bytes.fromhex(
     "7100000000000100016100017400 02 030f 02 5000 02 01 01 00 02 03 fcff00 04 05 02 6964 01 76 08 01 00 0c 01 c0"
 )
 ROWS = bytes.fromhex("7100000000000100 0200 02 ff")
-DESCRIPTION = b"\4\0" + b"9.7.4".ljust(50, b"\0") + bytes(4) + b"\x13" + bytes(41) + b"\1"
 ONE_ROW = bytes.fromhex("00 01000000 01 78")
 
 
@@ -37,6 +36,11 @@ class Events:
         source = bytes.fromhex(UUID.replace("-", ""))
         return self.event(EventType.GTID, b"\0" + source + number.to_bytes(8, "little") + bytes(17))
 
+    def server(self, version: str = "9.7.4") -> Event:
+        """The FORMAT_DESCRIPTION of a server of that version."""
+        body = b"\x04\0" + version.encode().ljust(50, b"\0") + bytes(4) + b"\x13" + bytes(41) + b"\x01"
+        return self.event(EventType.FORMAT_DESCRIPTION, body)
+
     def query(self, sql: str, *, thread: int = 12, schema: str = "a") -> Event:
         head = thread.to_bytes(4, "little") + bytes(4) + bytes([len(schema)]) + bytes(4)
         return self.event(EventType.QUERY, head + schema.encode() + b"\0" + sql.encode())
@@ -51,6 +55,12 @@ class Events:
     def one_row(self) -> Iterator[Event]:
         yield self.event(EventType.TABLE_MAP, TABLE_MAP)
         yield self.rows()
+
+    def mariadb_gtid(self, seq_no: int, flags: int = 0x0C, more: bytes = b"") -> Event:
+        """Of domain 0, server 1; by default one that opens a transaction."""
+        return self.event(
+            EventType.MARIADB_GTID, seq_no.to_bytes(8, "little") + bytes(4) + bytes([flags]) + more
+        )
 
     def transaction(self) -> list[Event]:
         return [*self.begin(), *self.one_row(), self.event(EventType.XID, bytes(8))]

@@ -11,8 +11,10 @@ from airflow_provider_tungsten.replicator.binlog.constants import EventFlag, Eve
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
-from tests.unit.replicator.events import DESCRIPTION, FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
+from airflow_provider_tungsten.replicator.xa import XaStore
+from tests.unit.replicator.events import FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
 
 NEVER = Limits(10**9, 10**12, "mysql-bin.999999", 0)
 
@@ -23,9 +25,10 @@ def made() -> Events:
 
 
 def assembler(resume: Resume | None = None, **changes: object) -> Assembler:
-    settings = {"limits": NEVER, "table_filter": TableFilter(), **changes}
     place = resume or Resume("server", FILE, 157)
-    return Assembler(place, Origin("host:3306", 0, 1), spool_bytes=1 << 20, **settings)  # type: ignore[arg-type]
+    xa = XaStore(LocalStorage("/nowhere"), place.xa, token="test", memory=1 << 20)
+    settings = {"limits": NEVER, "table_filter": TableFilter(), "xa": xa, "spool_bytes": 1 << 20, **changes}
+    return Assembler(place, Origin("host:3306", 0, 1), **settings)  # type: ignore[arg-type]
 
 
 def assembled(events: Iterable[Event], **changes: object) -> list[ThlEvent]:
@@ -52,7 +55,7 @@ def test_a_transaction_is_there_when_it_ends_and_not_before(made: Events) -> Non
 
 
 def test_a_file_of_the_same_name_that_was_begun_at_another_time_is_diverged(made: Events) -> None:
-    description = made.event(EventType.FORMAT_DESCRIPTION, DESCRIPTION)
+    description = made.server()
     taking = assembler()
     taking.take([description, *made.transaction()])
     place = taking.resume
@@ -65,9 +68,7 @@ def test_a_file_of_the_same_name_that_was_begun_at_another_time_is_diverged(made
 def test_the_end_of_the_last_file_is_passed_up_to_where_the_next_is_known(made: Events) -> None:
     taking = assembler(limits=Limits(10**9, 10**12, FILE, 157))
     rotate = made.rotate("mysql-bin.000002")
-    description = Event(
-        EventType.FORMAT_DESCRIPTION, 0, SECONDS + 9, 1, "mysql-bin.000002", 4, 126, DESCRIPTION
-    )
+    description = Events(4).server()._replace(timestamp=SECONDS + 9, file="mysql-bin.000002")
     taking.take([rotate, description, *made.transaction()])
     assert (taking.ended, taking.transactions) == ("head", 0)
     place = taking.resume
@@ -83,38 +84,26 @@ def test_the_watermark_never_goes_back(made: Events) -> None:
 
 def test_rollback_leaves_nothing_but_the_place(made: Events) -> None:
     taking = assembler()
-    taking.take([*made.begin(), *made.one_row(), made.query("ROLLBACK"), *made.transaction()])
+    rollback = made.query("ROLLBACK")
+    taking.take([made.server(), *made.begin(), *made.one_row(), rollback, *made.transaction()])
     assert [event.gtid for event in taking.drain()] == [f"{UUID}:2"]
     assert taking.resume.gtid_executed == f"{UUID}:1-2"
-
-
-@pytest.mark.parametrize("name", ["s", "`my point`"])
-def test_rollback_to_a_savepoint_stops_where_rows_follow_it(made: Events, name: str) -> None:
-    savepoint = [made.query(f"SAVEPOINT {name}"), made.query(f"ROLLBACK TO {name}")]
-    end = made.event(EventType.XID, bytes(8))
-    assert len(assembled([*made.begin(), *made.one_row(), *savepoint, end])) == 1
-    with pytest.raises(UnsupportedError, match="ROLLBACK TO SAVEPOINT"):
-        assembled([*made.begin(), savepoint[0], *made.one_row(), savepoint[1]])
-
-
-def test_a_savepoint_of_one_transaction_means_nothing_in_the_next(made: Events) -> None:
-    first = [*made.begin(), *made.one_row(), made.query("SAVEPOINT s"), made.event(EventType.XID, bytes(8))]
-    with pytest.raises(UnsupportedError):
-        assembled([*first, *made.begin(), *made.one_row(), made.query("ROLLBACK TO s")])
 
 
 STOPPERS: dict[str, Callable[[Events], list[Event]]] = {
     "INCIDENT": lambda made: [made.event(EventType.INCIDENT, bytes(3))],
     "unknown event type 99": lambda made: [made.event(99)],
-    r"BEGIN_LOAD_QUERY \(17\) is not understood": lambda made: [
-        made.event(EventType.BEGIN_LOAD_QUERY, bytes(9))
-    ],
     "partial JSON": lambda made: [
         *made.begin(),
         *made.one_row(),
         made.rows(kind=EventType.PARTIAL_UPDATE_ROWS),
     ],
-    "XA COMMIT of a transaction whose rows": lambda made: [made.gtid(), made.query("XA COMMIT X'61',X'',1")],
+    "XA COMMIT of X'61',X'',1, whose PREPARE was not read": lambda made: [
+        made.gtid(),
+        made.query("XA COMMIT X'61',X'',1"),
+    ],
+    "XA RECOVER in a form": lambda made: [made.gtid(), made.query("XA RECOVER")],
+    r"PRE_GA_WRITE_ROWS \(20\) is not understood": lambda made: [*made.begin(), made.event(20, bytes(9))],
     r"UPDATE on a\.t in statement format": lambda made: [
         *made.begin(),
         made.query("UPDATE t SET v = 'hidden'"),

@@ -198,4 +198,4 @@ def test_only_listed_or_unknown_ignorable_events_may_be_skipped() -> None:
 
 
 def test_names_of_events_for_messages() -> None:
-    assert (event_name(30), event_name(165)) == ("WRITE_ROWS (30)", "unknown event type 165")
+    assert (event_name(30), event_name(99)) == ("WRITE_ROWS (30)", "unknown event type 99")
