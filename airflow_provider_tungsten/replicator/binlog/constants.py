@@ -119,7 +119,6 @@ GTID_EVENTS = frozenset(
 )
 
 SKIPPABLE: dict[int, str] = {
-    EventType.ROTATE: "moves the stream to another file, which the stream itself has done",
     EventType.STOP: "the server shut down; what follows is in the next file",
     EventType.HEARTBEAT: "the source is alive and has nothing to send",
     EventType.HEARTBEAT_V2: "the source is alive and has nothing to send",

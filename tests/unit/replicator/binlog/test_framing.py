@@ -120,6 +120,18 @@ def test_a_dump_that_begins_inside_a_file() -> None:
     assert (xid.file, xid.start, xid.end) == ("log.000007", 500, 531)
 
 
+def test_an_encrypted_file_comes_in_plain_over_the_wire_and_is_refused_where_it_lies() -> None:
+    begin = Writer()
+    whole = [begin.description(), begin.event(EventType.START_ENCRYPTION, bytes(17), flags=0x80)]
+    assert [event.start for event in read([*whole, begin.event(XID, bytes(8))])] == [4, 126, 166]
+    inside = Writer(500)
+    again = [inside.description(log_pos=0), inside.event(EventType.START_ENCRYPTION, bytes(17), log_pos=0)]
+    assert [event.end for event in read([*again, inside.event(XID, bytes(8))], 500)] == [500, 500, 531]
+    stream = EventStream("log.000001", 4, framing="file")
+    with pytest.raises(UnsupportedError, match=r"log\.000001:126: the file is encrypted"):
+        stream.feed(b"".join(payload[1:] for payload in whole))
+
+
 @pytest.mark.parametrize("checksum", [True, False])
 def test_the_artificial_rotate_before_any_description_loses_its_checksum_if_it_has_one(
     checksum: bool,
