@@ -40,7 +40,7 @@ READ_BYTES = 1024 * 1024
 LAST_SHORT_POSITION = 2**32 - 1  # of COM_BINLOG_DUMP
 _NON_BLOCK = 0x01
 _FATAL_READING_BINLOG = ER.MASTER_FATAL_ERROR_READING_BINLOG  # 1236, of which only the text tells what it is
-_PATIENCE_SECONDS = 3600  # of the server, while a segment is being stored and nobody reads
+_PATIENCE_SECONDS = 600  # of the server, while a segment is being stored and nobody reads
 _HEARTBEATS = 3  # of which none may come before the connection counts as lost
 
 # What error 1236 says, in the words of MySQL 5.6 to 9.7 and MariaDB, which have no other key.
