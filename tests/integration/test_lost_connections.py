@@ -88,6 +88,21 @@ def test_reading_goes_on_wherever_the_connection_was_cut(server: MySQL, extracti
     check_gapless(extraction, 300)
 
 
+def test_what_was_prepared_is_neither_lost_nor_doubled(server: MySQL, extraction: Extraction) -> None:
+    values = f"INSERT INTO {TABLE} (v) VALUES ('x')"
+    for number in range(20):
+        xid = f"'{number}'"
+        server.execute(f"XA START {xid}", values, f"XA END {xid}", f"XA PREPARE {xid}")
+        insert(server, 2)
+        server.execute(f"XA COMMIT {xid}")
+    whole = Fate(server)
+    fates = [fate for limit in (2_000, 6_000, 3_000, 5_000) for fate in (whole, Fate(server, limit))]
+    with Proxy([*fates, whole]) as proxy:
+        result = run(extraction, proxy)
+    assert (result.connections, result.transactions) == (5, 60)
+    check_gapless(extraction, 60)
+
+
 def test_limits_hold_over_all_connections(server: MySQL, extraction: Extraction) -> None:
     insert(server, 300)
     with Proxy([Fate(server), Fate(server, 30_000), Fate(server)]) as proxy:
