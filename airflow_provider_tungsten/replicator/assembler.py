@@ -41,6 +41,7 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Diverge
 from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.savepoints import Savepoints, SavepointStatement, parse_savepoint
+from airflow_provider_tungsten.replicator.schema.tables import Tables
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 from airflow_provider_tungsten.replicator.xa import Fragments, Prepared, XaStore
 
@@ -91,6 +92,7 @@ class Assembler:
         only compared with the one we hold; else at ``position``.
     :param xa: keeps what is prepared.
     :param spool_bytes: what a transaction may take in memory before its commit.
+    :param tables: the definitions at ``resume``, where the log does not name columns.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Assembler:
         xa: XaStore,
         *,
         spool_bytes: int,
+        tables: Tables | None = None,
     ) -> None:
         self._origin = origin
         self._filter = table_filter
@@ -127,7 +130,8 @@ class Assembler:
         self._begun = False
         self._without_gtids = False
         self._savepoints = Savepoints()
-        self._collector = collector = Collector(table_filter, spool_bytes)
+        self._collector = collector = Collector(table_filter, spool_bytes, tables)
+        self._tables = tables
         # Results:
         self._ready: list[ThlEvent] = []
         self._ready_before: list[Iterable[ThlEvent]] = []
@@ -176,6 +180,7 @@ class Assembler:
             watermark=self._watermark,
             file_created=self._file_created,
             xa=self._xa.names,
+            catalog=self._tables.name if self._tables else "",
         )
 
     @property
@@ -300,6 +305,8 @@ class Assembler:
         self._gtid = None
         self._thread = None
         self._begun = False
+        if self._tables is not None:
+            self._tables.commit()
         self._collector.forget()
         if self._savepoints:
             self._savepoints.clear()
@@ -360,6 +367,8 @@ class Assembler:
         else:
             if not (self._collector.skip or self._gtid.void):
                 self._add_statement(event, query)
+                if self._tables is not None and self._tables.apply(query, event.place):
+                    self._collector.forget_tables()
             if not self._begun:
                 self._thread = query.thread_id
                 self._commit(event)

@@ -106,6 +106,9 @@ def extract(
             help="Where a new log begins: earliest, file:position, or a GTID set it is to go on behind."
         ),
     ] = "earliest",
+    schema: Annotated[
+        str, typer.Option(help="A dump by mysqldump --no-data --databases …, taken where a new log begins.")
+    ] = "",
     max_transactions: Annotated[int, typer.Option(help="End behind so many.")] = 10**15,
     verify_checksums: Annotated[
         bool, typer.Option(help="Check the CRC32 of every event that has one.")
@@ -120,6 +123,7 @@ def extract(
             where=Path(files),
             rules=rules,
             start=Start.parse(start),
+            schema_dump=Path(schema) if schema else None,
             limits=UNLIMITED.model_copy(update={"max_transactions": max_transactions}),
             verify_checksum=verify_checksums,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from airflow_provider_tungsten.replicator.binlog.events import Rows, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
-from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
+from airflow_provider_tungsten.replicator.binlog.table_map import KnownTables, TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
@@ -47,18 +47,19 @@ class Collector:
     Small transactions are many: what is the same in all of a table's is found by the bytes that say it.
 
     :param spool_bytes: what a transaction may take in memory.
+    :param known: names what table maps leave out; see :meth:`forget_tables`.
 
     Attributes: ``open``: whether there is a transaction; ``skip``: rows are not kept until the transaction ends; ``rows``: of the open transaction.
     """
 
-    def __init__(self, table_filter: TableFilter, spool_bytes: int) -> None:
+    def __init__(self, table_filter: TableFilter, spool_bytes: int, known: KnownTables | None = None) -> None:
         self.open = False
         self.skip = False
         self.rows = 0
         self._filter = table_filter
         self._spool_bytes = spool_bytes
         self._spool = Spool(spool_bytes)
-        self._maps = TableMaps()
+        self._maps = TableMaps(known)
         self._known_tables: dict[bytes, _Table | None] = {}
         self._open_tables: dict[bytes, _Table | None] = {}
         # Row images of one table and operation that are not yet a fragment:
@@ -119,6 +120,12 @@ class Collector:
         self._rows += count
         self._table = table
         self._kind = kind
+
+    def forget_tables(self) -> None:
+        """What is known of tables otherwise has changed."""
+        self._maps.forget()
+        self._known_tables.clear()
+        self._open_tables.clear()
 
     def add_statement(self, kind: Kind, schema: str, table: str, text: str, options: dict[str, str]) -> None:
         """A statement that is part of the transaction, or all of it."""

@@ -23,10 +23,13 @@ from airflow_provider_tungsten.replicator.errors import (
     UnsupportedError,
     WriteConflictError,
 )
+from airflow_provider_tungsten.replicator.schema.begin import begin
+from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
+from airflow_provider_tungsten.replicator.schema.tables import Tables, open_tables
 from airflow_provider_tungsten.replicator.service import Service, Start
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect
 from airflow_provider_tungsten.replicator.source.continuation import go_on
-from airflow_provider_tungsten.replicator.source.position import Source, first_place
+from airflow_provider_tungsten.replicator.source.position import Source
 from airflow_provider_tungsten.replicator.source.preflight import ServerFacts, preflight, report_host
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import Storage
@@ -123,18 +126,19 @@ def extract(
     head = thl.head()
     with _source(service, endpoint, storage, first_start=head is None) as source:
         if head is None:
-            head = _begin(thl, source, service.source.start, token)
+            head = _begin(thl, source, service, token)
         place = go_on(source, head.resume)
     xa = xa_store(service.service, storage, head, token, service.source.spool_bytes)
+    tables = open_tables(thl.storage, head.resume.catalog, token=token)
     limits = service.thl
     with thl.writer(
         head,
         token=token,
         segment_bytes=limits.segment_bytes,
         segment_events=limits.segment_events,
-        before_publish=xa.store,
+        before_publish=storing(xa, tables),
     ) as writer:
-        task = _Task(service, endpoint, storage, head, xa, writer, progress)
+        task = _Task(service, endpoint, storage, head, xa, writer, progress, tables)
         task.begin(source.facts, place)
         failure = task.read()
         task.add_position()
@@ -171,7 +175,7 @@ def reposition(
             )
         if (done := _gap_made_for(thl, head, reason)) is not None:
             return done
-        place = _first_place(source, start)
+        place = _begun(thl, source, service, start, token)
     before = head.resume
     # What was read as prepared is known behind the gap, too.
     resume = replace(place, watermark=max(before.watermark, place.watermark), xa={**place.xa, **before.xa})
@@ -229,8 +233,30 @@ def xa_store(service: str, storage: Storage, head: Head, token: str, spool_bytes
     return XaStore(storage.sub(service).sub("xa"), head.resume.xa, token=token, memory=spool_bytes)
 
 
-def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
-    resume = _first_place(source, start)
+def storing(xa: XaStore, tables: Tables | None) -> Callable[[], None]:
+    """What is done before a segment is published, so that all that it names is there."""
+
+    def store() -> None:
+        xa.store()
+        if tables is not None:
+            tables.keep()
+
+    return store
+
+
+def _begun(thl: Log, source: Source, service: Service, start: Start, token: str) -> Resume:
+    """The place that `start` means, with all that reading from there on needs to know."""
+    place, catalog = begin(source, start, service.source.schema_dump)
+    if catalog is not None:
+        write_catalog(thl.storage, catalog, token=token)
+    # Of XA transactions that are prepared there reading will not meet the rows.
+    prepared = dict.fromkeys(source.facts.prepared_xids, BEFORE_THE_LOG)
+    return replace(place, catalog=name_of(catalog), xa=prepared)
+
+
+def _begin(thl: Log, source: Source, service: Service, token: str) -> Head:
+    start = service.source.start
+    resume = _begun(thl, source, service, start, token)
     options = {name: value for name, value in start.model_dump().items() if value is not None}
     if resume.xa:
         options["prepared_xids"] = " ".join(resume.xa)
@@ -241,12 +267,6 @@ def _begin(thl: Log, source: Source, start: Start, token: str) -> Head:
         extracted_ts=time.time_ns() // 1000,
         options=options,
     )
-
-
-def _first_place(source: Source, start: Start) -> Resume:
-    """With the XA transactions that are prepared there, whose rows reading will not meet."""
-    prepared = dict.fromkeys(source.facts.prepared_xids, BEFORE_THE_LOG)
-    return replace(first_place(source, start), xa=prepared)
 
 
 def record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str]) -> ThlEvent:
@@ -286,6 +306,7 @@ class _Task:
         xa: XaStore,
         writer: LogWriter,
         progress: Callable[[Progress], None] | None,
+        tables: Tables | None,
     ) -> None:
         self._service = service
         self._replica = _replica(service, endpoint)
@@ -294,6 +315,7 @@ class _Task:
         self._first, self._epoch_number = head.last + 1, head.epoch_number
         self._xa = xa
         self._writer = writer
+        self._tables = tables
         self._progress = progress
         self._told = self._began = time.monotonic()
         self._connections = 0
@@ -312,6 +334,8 @@ class _Task:
         self._facts = facts
         self._place = place
         self._connections += 1
+        if self._tables is not None:
+            self._tables.begin(facts.version)
         self._reader = Assembler(
             place,
             self._origin,
@@ -324,6 +348,7 @@ class _Task:
             ),
             self._xa,
             spool_bytes=self._service.source.spool_bytes,
+            tables=self._tables,
         )
 
     @property

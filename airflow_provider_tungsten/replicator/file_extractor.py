@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airflow_provider_tungsten.replicator.assembler import Assembler, Origin
 from airflow_provider_tungsten.replicator.assembler import Limits as ReadingLimits
+from airflow_provider_tungsten.replicator.binlog.events import server_version
 from airflow_provider_tungsten.replicator.binlog.executed import parse_executed
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import (
@@ -24,8 +25,13 @@ from airflow_provider_tungsten.replicator.extractor import (
     ExtractResult,
     Progress,
     record,
+    storing,
     xa_store,
 )
+from airflow_provider_tungsten.replicator.schema.catalog import Catalog
+from airflow_provider_tungsten.replicator.schema.dump import catalog_at
+from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
+from airflow_provider_tungsten.replicator.schema.tables import Tables, open_tables
 from airflow_provider_tungsten.replicator.service import MIB, Limits, Start, TableRules
 from airflow_provider_tungsten.replicator.source.files import (
     FILE_BEGIN,
@@ -52,6 +58,7 @@ class FilesSource:
 
     :param where: a folder, a pattern or a file: see :func:`~.source.files.find_files`.
     :param start: where a log that is not there yet begins; not ``now``.
+    :param schema_dump: file of ``mysqldump --no-data``, taken where reading begins: names what the files do not.
     :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
     """
 
@@ -63,6 +70,7 @@ class FilesSource:
     segment_bytes: int = 128 * MIB
     segment_events: int = 500_000
     verify_checksum: bool = True
+    schema_dump: Path | None = None
 
 
 def extract_files(
@@ -90,14 +98,17 @@ def extract_files(
     head = thl.head() or _begin(thl, storage, files, source, token)
     wanted = _files_from(files, head.resume)
     xa = xa_store(service, storage, head, token, source.spool_bytes)
+    tables = open_tables(thl.storage, head.resume.catalog, token=token)
+    if tables is not None and wanted:
+        tables.begin(server_version(read_head(wanted[0]).description.server_version))
     with thl.writer(
         head,
         token=token,
         segment_bytes=source.segment_bytes,
         segment_events=source.segment_events,
-        before_publish=xa.store,
+        before_publish=storing(xa, tables),
     ) as writer:
-        task = _Task(source, files[-1], head, xa, writer, progress)
+        task = _Task(source, files[-1], head, xa, writer, progress, tables)
         failure = task.read(wanted) if wanted else None
         task.add_position()
         head = writer.close()
@@ -118,6 +129,7 @@ class _Task:
         xa: XaStore,
         writer: LogWriter,
         progress: Callable[[Progress], None] | None,
+        tables: Tables | None,
     ) -> None:
         limits = source.limits
         self._source = source
@@ -134,6 +146,7 @@ class _Task:
             ReadingLimits(limits.max_transactions, limits.max_bytes, last.name, last.size),
             xa,
             spool_bytes=source.spool_bytes,
+            tables=tables,
         )
         self._warnings: list[str] = []
         self._told = self._began = time.monotonic()
@@ -226,6 +239,9 @@ def _begin(thl: Log, storage: Storage, files: list[LogFile], source: FilesSource
     resume = first_place(files, source.start)
     if (finding := storage.check_write_once()) is not None:
         raise PreflightError(thl.url, [finding])
+    catalog = catalog_at(source.schema_dump, resume.event_id) if source.schema_dump else Catalog.empty()
+    write_catalog(thl.storage, catalog, token=token)
+    resume = replace(resume, catalog=name_of(catalog))
     options = {name: value for name, value in source.start.model_dump().items() if value is not None}
     return thl.create(
         resume,

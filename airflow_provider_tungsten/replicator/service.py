@@ -87,6 +87,8 @@ class Source(TableRules):
     :param min_retention_hours: what preflight asks of the server's binlog retention.
     :param verify_checksum: whether the checksums of binlog events are compared.
     :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
+    :param schema_dump: file of ``mysqldump --no-data``, taken where the first extraction begins; needed for a start in the
+        past of a server whose ``binlog_row_metadata`` is MINIMAL.
     """
 
     connection: str
@@ -97,6 +99,7 @@ class Source(TableRules):
     min_retention_hours: float = Field(default=24, ge=0)
     verify_checksum: bool = True
     spool_bytes: int = Field(default=32 * MIB, ge=MIB)
+    schema_dump: str | None = None
 
     @field_validator("start", mode="before")
     @classmethod

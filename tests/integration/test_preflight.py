@@ -45,7 +45,6 @@ def unfit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
         "binlog-expire-logs-seconds": "3600",
         "binlog-format": "MIXED",
         "binlog-row-image": "MINIMAL",
-        "binlog-row-metadata": "MINIMAL",
         "binlog-row-value-options": "PARTIAL_JSON",
         "innodb-native-foreign-keys": "ON",
         "log-replica-updates": "OFF",
@@ -76,7 +75,6 @@ def test_all_findings_come_at_once_and_nothing_is_written(unfit: MySQL, tmp_path
     for word in (
         "binlog_format is MIXED",
         "binlog_row_image is MINIMAL",
-        "binlog_row_metadata is MINIMAL",
         "binlog_row_value_options is PARTIAL_JSON",
         "kept for 1 hours",
         "log_replica_updates",
@@ -85,7 +83,7 @@ def test_all_findings_come_at_once_and_nothing_is_written(unfit: MySQL, tmp_path
         "does not log: shop.child",
     ):
         assert word in found
-    assert len(caught.value.findings) == 9
+    assert len(caught.value.findings) == 8
     assert list(tmp_path.rglob("*.parquet")) == []
 
 

@@ -226,3 +226,12 @@ def tokens(sql: str, dialect: Dialect) -> Iterator[Token]:
 def reader(sql: str, default_schema: str, dialect: Dialect) -> Reader:
     """`sql` from its first word on; names without a schema belong to `default_schema`."""
     return Reader(list(tokens(sql, dialect)), default_schema, dialect)
+
+
+def statements(script: str, dialect: Dialect) -> Iterator[str]:
+    """The statements of a script, which semicolons end."""
+    begin = 0
+    for match in pattern(dialect.backslashes).finditer(script):
+        if match.lastgroup == "sign" and match.group() == ";":
+            yield script[begin : match.start()]
+            begin = match.end()

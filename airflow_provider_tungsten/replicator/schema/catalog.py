@@ -28,10 +28,11 @@ from airflow_provider_tungsten.replicator.schema.statement import (
 from airflow_provider_tungsten.replicator.schema.table import TableSchema, altered, created
 
 _VERSION = 1
-MEND = (
-    "SET PERSIST binlog_row_metadata = FULL on the source, and start behind this place with the DAG's parameter "
-    "`reposition`, or exclude the table"
+_MEND = (
+    "SET PERSIST binlog_row_metadata = FULL on the source (or leave it) and start behind this place with the DAG's "
+    "parameter `reposition`; or begin a new log with a schema dump of its place; or exclude the table"
 )
+_UNNAMED = "the log does not name its columns (binlog_row_metadata is not FULL)"
 
 # Temporal types as MySQL before 5.6.4 stores them, in tables that were never rebuilt since: DDL does not tell.
 _BEFORE_5_6_4 = {
@@ -46,7 +47,8 @@ class Catalog:
 
     :param charsets: default character set of each schema.
     :param tables: a text instead of a table says why it is not known any more.
-    :param whole: whether a table that is not here does not exist; else it may have been made before the log began.
+    :param whole: whether a table that is not here does not exist; else that holds for the schemas of `charsets` only,
+        and others may have been made before the log began.
     :param folds: whether names differ by more than their case (``lower_case_table_names`` is not 0).
     """
 
@@ -58,7 +60,7 @@ class Catalog:
         whole: bool,
         folds: bool = False,
     ) -> None:
-        self._charsets = dict(charsets)
+        self._charsets = {name.lower() if folds else name: charset for name, charset in charsets.items()}
         self._tables = dict(tables)
         self._whole = whole
         self._folds = folds
@@ -159,7 +161,7 @@ class Catalog:
         key = self._key(statement.table)
         if statement.keep_existing and key in self._tables:
             return
-        if statement.keep_existing and not self._whole:
+        if statement.keep_existing and not self._whole and key[0] not in self._charsets:
             self._tables[key] = (
                 f"the statement at {place} makes it IF NOT EXISTS, and what existed is not known"
             )
@@ -216,24 +218,23 @@ class Catalog:
         name = f"{bare.schema}.{bare.table}"
         table = self._tables.get(self._key((bare.schema, bare.table)))
         if not isinstance(table, TableSchema):
-            reason = (
-                table
-                or "no statement that made it was met in the log, and it was not there when reading began"
-            )
+            reason = table or "no statement that made it was met since reading began, when it was not known"
+            raise UnsupportedError(f"{name}: {_UNNAMED}, and {reason}; {_MEND}")
+        known = [_resolved(*pair) for pair in zip(table.columns, bare.columns, strict=False)]
+        if (untold := next((spec.name for spec in known if spec.charset == UNKNOWN), None)) is not None:
             raise UnsupportedError(
-                f"{name}: the log does not name its columns (binlog_row_metadata is MINIMAL), and {reason}; {MEND}"
+                f"{name}: {_UNNAMED}, and nothing tells the character set of {untold}: its DDL leaves it to the database, "
+                f"which was made before reading began; {_MEND}"
             )
         difference = next(_differences(table.columns, bare.columns), None)
         if difference is not None:
             raise UnsupportedError(
-                f"{name}: the log does not name its columns (binlog_row_metadata is MINIMAL), and they are not those that "
-                f"its DDL statements in the log lead to: {difference}. It was changed by a statement that is not in the "
-                f"log (sql_log_bin = 0), or the schema dump was not taken where reading began; {MEND}"
+                f"{name}: {_UNNAMED}, and they are not those that its DDL statements lead to: {difference}. It was "
+                "changed by a statement that is not in the log (sql_log_bin = 0), or the schema dump was not taken where "
+                f"reading began; {_MEND}"
             )
-        columns = tuple(
-            _filled(spec, column) for spec, column in zip(table.columns, bare.columns, strict=True)
-        )
-        return TableDefinition(bare.schema, bare.table, columns, table.primary_key)
+        filled = (_filled(*pair) for pair in zip(table.columns, bare.columns, strict=True))
+        return TableDefinition(bare.schema, bare.table, tuple(filled), table.primary_key)
 
 
 def _resolved(spec: ColumnSpec, bare: BareColumn) -> ColumnSpec:
@@ -256,8 +257,6 @@ def _differences(specs: tuple[ColumnSpec, ...], columns: tuple[BareColumn, ...])
         spec = _resolved(given, bare)
         place = f"column {number}, expected to be {spec.name}"
         expected = spec.described()
-        if spec.charset == UNKNOWN:
-            yield f"{place}: nothing tells its character set"
         old = _BEFORE_5_6_4.get(ColumnType(expected.code)) if not expected.scale else None
         if bare.code != expected.code and bare.code != old:
             yield f"{place}, has the type code {int(bare.code)} in the log, not {expected.code} ({spec.type})"

@@ -15,6 +15,8 @@ from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodErr
 UNKNOWN = ""
 """Stands for a character set that nothing told yet."""
 
+_UTF8 = frozenset({"utf8mb3", "utf8mb4"})
+_NOT_OF_ASCII = frozenset({"ucs2", "utf16", "utf16le", "utf32", "swe7"})
 MAX_VARCHAR_BYTES = 65535
 
 _WHOLE = {
@@ -153,6 +155,8 @@ def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
         octets = spec.length
     else:
         octets = spec.length * _max_bytes(charset)
+        if charset == "binary" and not all(member.isascii() for member in spec.members):
+            raise NotUnderstoodError(f"labels of {spec.name} in the character set binary")
         # MySQL takes trailing blanks from labels.
         members = (
             spec.members if charset == "binary" else tuple(member.rstrip(" ") for member in spec.members)
@@ -169,9 +173,18 @@ def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
 
 def converted(spec: ColumnSpec, charset: str) -> ColumnSpec:
     """A column after CONVERT TO CHARACTER SET, which lets a TEXT hold as many characters as before."""
-    if spec.charset is None or spec.charset == charset:
+    if spec.charset in (None, charset, "binary"):
         return spec
+    if spec.members and not _same_bytes(spec.members, {spec.charset, charset}):
+        # MySQL keeps their bytes as they were, so that they mean something else.
+        raise NotUnderstoodError(f"labels of {spec.name} in another character set")
     if spec.type not in TEXTS or _max_bytes(charset) <= _max_bytes(spec.charset):
         return with_charset(spec, charset)
     octets = spec.octets * _max_bytes(charset) // _max_bytes(spec.charset)
     return replace(spec, type=_fitting(TEXTS, octets), charset=charset)
+
+
+def _same_bytes(labels: tuple[str, ...], character_sets: set[str]) -> bool:
+    if character_sets <= _UTF8:
+        return True
+    return all(label.isascii() for label in labels) and character_sets.isdisjoint(_NOT_OF_ASCII)

@@ -61,9 +61,9 @@ _NO_MYSQL = ("tidb", "vitess", "planetscale")
 _NEEDED = {
     "binlog_format": ("ROW", "other formats log statements, not rows"),
     "binlog_row_image": ("FULL", "other images lack columns"),
-    "binlog_row_metadata": ("FULL", "without it the log does not name columns and keys"),
     "binlog_row_value_options": ("", "partial JSON updates hold no whole value"),
 }
+_NEEDED_OF_MARIADB = {"binlog_row_metadata": ("FULL", "without it the log does not name columns and keys")}
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class ServerFacts:
     """What is known of the server at one moment.
 
     :param gtids: whether ``gtid_mode`` is ON.
+    :param names_columns: whether its log names columns and keys (``binlog_row_metadata`` is FULL).
     :param file, position, gtid_executed: where its log ended.
     :param clock_offset: seconds by which its clock is ahead of ours.
     :param gtid_purged: executed there and not in its log, or no longer.
@@ -82,6 +83,7 @@ class ServerFacts:
     version: Version
     server_uuid: str
     gtids: bool  # MySQL's
+    names_columns: bool
     file: str
     position: int
     gtid_executed: str
@@ -197,6 +199,7 @@ class _Examination:
             if self._server.mariadb
             else self._variables["server_uuid"],
             gtids=self._variables.get("gtid_mode") == "ON",
+            names_columns=self._variables.get("binlog_row_metadata") == "FULL",
             file=self._status["File"],
             position=int(self._status["Position"]),
             gtid_executed=re.sub(r"\s", "", self._status.get("Executed_Gtid_Set") or ""),
@@ -242,7 +245,7 @@ class _Examination:
             elif self._managed:
                 mend = "switch automated backups on; a read replica needs its own"
             yield f"the binary log is off (log_bin): {mend}"
-        for name, (needed, reason) in _NEEDED.items():
+        for name, (needed, reason) in (_NEEDED | (_NEEDED_OF_MARIADB if self._server.mariadb else {})).items():
             value = self._variables.get(name, needed)
             if value.upper() != needed:
                 yield f"{name} is {value}, {reason}: {self._setting(name, repr(needed))}"

@@ -73,6 +73,8 @@ class Resume:
     :param watermark: running maximum of commit times, microseconds; 0 at the beginning.
     :param xa: XA transactions that are prepared and undecided: XID → object in ``xa/`` that holds their rows, '' for one
         that was prepared before the log began.
+    :param catalog: name of the object beside the segments that holds the definitions of all tables at that place; ''
+        where the log itself is to name columns.
     """
 
     server_uuid: str
@@ -85,6 +87,7 @@ class Resume:
     watermark: int = 0
     file_created: int = 0
     xa: dict[str, str] = field(default_factory=dict)
+    catalog: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -36,6 +36,11 @@ class Log:
         self._first: int | None = None
 
     @property
+    def storage(self) -> Storage:
+        """The folder of the segments; what else lies there are catalogs, which resume points name."""
+        return self._storage
+
+    @property
     def url(self) -> str:
         """The folder of the segments."""
         return self._storage.url

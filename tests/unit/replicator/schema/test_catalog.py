@@ -127,17 +127,22 @@ def test_a_table_that_nobody_told_of_is_refused() -> None:
         catalog().complete(BARE)
 
 
-def test_without_what_was_before_if_not_exists_tells_nothing() -> None:
+def test_if_not_exists_tells_nothing_without_what_was_before() -> None:
     statement = ORDERS.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+    learned = Catalog.empty()
+    learned.apply(statement, Session("shop"), PLACE)
     with pytest.raises(UnsupportedError, match="IF NOT EXISTS"):
-        catalog(statement, whole=False).complete(BARE)
-    assert catalog(statement).complete(BARE)
+        learned.complete(BARE)
+    learned.apply("CREATE DATABASE shop CHARACTER SET utf8mb4", Session(), PLACE)
+    learned.apply("DROP TABLE orders", Session("shop"), PLACE)
+    learned.apply(statement, Session("shop"), PLACE)
+    assert learned.complete(BARE) == catalog(statement).complete(BARE)
 
 
 def test_a_charset_that_no_statement_told_comes_from_the_log() -> None:
     learned = Catalog.empty()
     learned.apply(ORDERS, Session("shop"), PLACE)
-    with pytest.raises(UnsupportedError, match="kind: nothing tells its character set"):
+    with pytest.raises(UnsupportedError, match="nothing tells the character set of kind"):
         learned.complete(BARE)
     learned.apply("ALTER TABLE orders DROP COLUMN kind", Session("shop"), PLACE)
     assert learned.complete(BARE._replace(columns=BARE.columns[:2])).columns[1].charset == "utf8mb4"
