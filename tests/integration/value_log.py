@@ -44,7 +44,7 @@ class Log:
     """Runs SQL and reads what the server logs of it, by the protocol a replica uses."""
 
     def __init__(self, server: MySQL, database: str) -> None:
-        self._server = server
+        self.server = server
         self._is_mariadb = isinstance(server, MariaDB)
         self.connection = server.connect(database=database)
         self.run("SET time_zone='+00:00', sql_mode=''")
@@ -57,7 +57,7 @@ class Log:
     def select(self, query: str) -> list[Row]:
         """The server's text of every value, NULL as in the CSV."""
         with (
-            self._server.connect(database=self.connection.db, conv={}) as connection,
+            self.server.connect(database=self.connection.db, conv={}) as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute("SET time_zone='+00:00'")
@@ -102,7 +102,7 @@ class Log:
                 yield from read_csv(encoder.encode(payload, rows.kind, seqno=1, row_id=1, commit_ts=0).csv)
 
     def _events(self, file: str, position: int) -> Iterator[Event]:
-        with self._server.connect() as connection:
+        with self.server.connect() as connection:
             with connection.cursor() as cursor:
                 if self._is_mariadb:
                     cursor.execute("SET @master_binlog_checksum='CRC32', @mariadb_slave_capability=4")
