@@ -107,7 +107,14 @@ CASES = [
         system=True,
         counts={"mysql.t": "ddl 1, insert 6, update 6"},
     ),
-    _refused("mariadb-bin.000001", UnsupportedError, ":256: unknown event type 163"),
+    _in(
+        "mariadb-bin.000001",
+        counts={"toddy_test.outbox": "insert 2"},
+        rows=(
+            ("I", "62", "foo", "JSON", "7b22666f6f223a317d", "2022-04-20 22:18:04"),
+            ("I", "63", "foo", "JSON", "7b22666f6f223a317d", "2022-04-20 22:19:55"),
+        ),
+    ),
     _in("master-bin.000001"),
     _refused("minimal_row_metadata.000001", UnsupportedError, rf":312: noria\.t1: {UNNAMED}"),
     _in("mysql-enum-string-set.000001"),

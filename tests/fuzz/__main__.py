@@ -5,7 +5,7 @@ writes. Ends with status 1 where there was a fault; ``--only N`` runs event N of
 
 With AddressSanitizer, in a copy of the checkout, two commands:
 
-    CFLAGS="-fsanitize=address -fno-omit-frame-pointer" LDFLAGS="-fsanitize=address" python setup.py build_ext --inplace --force
+    CXXFLAGS="-fsanitize=address -fno-omit-frame-pointer" LDFLAGS="-fsanitize=address" python setup.py build_ext --inplace --force
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \\
         ASAN_OPTIONS=detect_leaks=0 python -m tests.fuzz --events 200000 --no-memory-limit
 """
