@@ -1,9 +1,14 @@
-"""`make bench`: extraction, CSV and load against mysql-replication on the same logs; figures go to build/bench.json."""
+"""`make bench`: every step against the peers on the same logs, in one run; figures go to build/bench.json.
+
+Ours and the peers take turns, since a machine is faster in one minute than in the next; each figure is a median.
+BIG=1 adds 10,000,000 rows to the growth.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,50 +20,39 @@ from typing import Any
 
 import structlog
 from rich.console import Console
-from rich.table import Table
 
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.redshift.load import load
-from airflow_provider_tungsten.replicator.service import Service, parse_service
+from airflow_provider_tungsten.replicator.service import parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
+from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS
 from airflow_provider_tungsten.replicator.thl.log import Log
-from tests.benchmarks import peer, workload
-from tests.benchmarks.workload import LogRange
+from tests.benchmarks import peers, report
+from tests.benchmarks.service import APPLIER, BUCKET, NAME, applier_folder, service
+from tests.benchmarks.workload import LogRange, Workload
+from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
+from tests.stack.provision import Missing, mariadb_root
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
-REPORT = Path("build/bench.json")
-BUCKET = "bench"
-APPLIER = "redshift"
-RUNS = 3
+ROUNDS = 3
 SMALL = 300_000
-BULK = 600_000
-PEER = 12_000
-PEAK_ROWS, PEAK_NOTE = 1_000_000, 180
+BULK = 1_000_000
+FEW = 100_000
+TABLES = (1, 100, 1000)
+SPREAD = 200_000
+PEAK = 1_000_000
+LIMITS = {"mysql_replication": 12_000, "mysql_event_stream": 60_000, "zongji": 40_000}
 # The server shares the machine with what is measured; how it syncs its own log is not part of the figures.
 MYSQL_OPTIONS = {"innodb-flush-log-at-trx-commit": "0", "sync-binlog": "0", "max-binlog-size": "1G"}
 
 console = Console()
-
-
-def service(log: LogRange, files: str = f"s3://{BUCKET}/files") -> dict[str, Any]:
-    """A service that starts with the range and reads to the log's end."""
-    return {
-        "service": "bench",
-        "source": {
-            "connection": "none",
-            "server_id": 6590,
-            "start": {"event_id": f"{log.file}:{log.start}"},
-            "include": [f"{workload.SCHEMA}.*"],
-            "min_retention_hours": 0,
-        },
-        "thl": {"url": "/unused"},
-        "appliers": {APPLIER: {"files": {"url": files}, "batches": {"max_rows": 10**9, "max_bytes": 2**40}}},
-    }
 
 
 class Bench:
@@ -69,10 +63,15 @@ class Bench:
         self.mysql = mysql
         self.s3 = s3
         self.redshift = redshift
+        self.endpoint = {
+            "host": mysql.host,
+            "port": mysql.port,
+            "user": mysql.user,
+            "password": mysql.password,
+        }
+        self.workload = Workload(mysql.connect())
         self.figures: dict[str, float] = {}
-        self.endpoint = MySQLEndpoint(
-            host=mysql.host, port=mysql.port, user=mysql.user, password=mysql.password
-        )
+        self.absent: list[str] = []
         self._scratch = 0
 
     def scratch(self) -> Path:
@@ -81,109 +80,243 @@ class Bench:
         path.mkdir()
         return path
 
-    def extract(self, log: LogRange) -> tuple[float, Storage, Service]:
-        """Seconds of the fastest path a user has: into a local THL. Median of several runs."""
-        checked = parse_service(service(log))
-        seconds = []
-        for _ in range(RUNS):
-            thl = open_storage(str(self.scratch()))
-            started = time.perf_counter()
-            result = extract(checked, self.endpoint, thl, token=new_token())
-            seconds.append(time.perf_counter() - started)
-            if result.rows != log.rows:
-                raise RuntimeError(f"extracted {result.rows} rows of {log.rows}")
-        return median(seconds), thl, checked
+    # The steps
 
-    def batch(
-        self, thl: Storage, checked: Service, files: Callable[[], Storage]
-    ) -> tuple[float, Chain, Storage]:
-        """Seconds of planning and writing everything in the log."""
-        log = Log(thl, checked.service)
-        seconds = []
-        for _ in range(RUNS):
-            store = files()
-            chain = Chain(store, log, checked, APPLIER)
-            started = time.perf_counter()
-            for plan in chain.extend(token=new_token(), limit=1000, waiting=False):
-                write_batch(log, plan, checked, APPLIER, store, token=new_token())
-            seconds.append(time.perf_counter() - started)
-        return median(seconds), chain, store
-
-    def measure(self) -> None:
-        with self.mysql.connect() as connection:
-            workload.prepare(connection)
-            small = workload.small_transactions(connection, SMALL)
-            peer_small = self._peer(small)
-            oltp_seconds, _, _ = self.extract(small)
-            bulk = workload.bulk_transaction(connection, BULK)
-            peer_bulk = self._peer(bulk)
-            bulk_seconds, thl, checked = self.extract(bulk)
-            csv_seconds, _, _ = self.batch(thl, checked, lambda: open_storage(str(self.scratch())))
-            self.figures |= {
-                "extract_oltp_tx_per_s": small.transactions / oltp_seconds,
-                "extract_oltp_vs_mysql_replication": small.transactions / oltp_seconds / peer_small,
-                "extract_bulk_mb_per_s": bulk.megabytes / bulk_seconds,
-                "csv_rows_per_s": bulk.rows / csv_seconds,
-                "csv_vs_mysql_replication": bulk.rows / csv_seconds / peer_bulk,
-                "load_rows_per_s": self._load(thl, checked, bulk.rows),
-            }
-            peak = workload.bulk_transaction(connection, PEAK_ROWS, PEAK_NOTE)
-            self.figures |= self._peaks(peak)
-
-    def _peer(self, log: LogRange) -> float:
-        settings = {
-            "host": self.mysql.host,
-            "port": self.mysql.port,
-            "user": self.mysql.user,
-            "passwd": self.mysql.password,
-        }
-        return peer.rows_per_second(settings, log, PEER)
-
-    def _load(self, thl: Storage, checked: Service, rows: int) -> float:
-        store = (
-            open_storage(f"s3://{BUCKET}/files", s3_client=self.s3.client()).sub(checked.service).sub(APPLIER)
+    def extract(self, log: LogRange) -> tuple[float, Path]:
+        """Seconds into a local THL, the fastest path a user has; and its folder."""
+        path = self.scratch()
+        started = time.perf_counter()
+        result = extract(
+            parse_service(service(log)),
+            MySQLEndpoint(**self.endpoint),
+            open_storage(str(path)),
+            token=new_token(),
         )
-        log = Log(thl, checked.service)
+        seconds = time.perf_counter() - started
+        if result.rows != log.rows:
+            raise RuntimeError(f"extracted {result.rows} rows of {log.rows}")
+        return seconds, path
+
+    def batch(self, log: LogRange, thl: Path) -> float:
+        """Seconds of planning and writing everything in the log as one batch into a folder."""
+        checked = parse_service(service(log))
+        started = time.perf_counter()
+        self._write(
+            Log(open_storage(str(thl)), NAME), checked, applier_folder(open_storage(str(self.scratch())))
+        )
+        return time.perf_counter() - started
+
+    def _write(self, log: Log, checked: Any, store: Storage) -> Chain:
         chain = Chain(store, log, checked, APPLIER)
         for plan in chain.extend(token=new_token(), limit=1000, waiting=False):
             write_batch(log, plan, checked, APPLIER, store, token=new_token())
+        return chain
+
+    def encoder(self, thl: Path) -> Callable[[], float]:
+        """Rows a second of the encoder alone, over row images that lie in memory."""
+        log = Log(open_storage(str(thl)), NAME)
+        head = log.head()
+        assert head is not None
+        events = [event for event in log.read(0, head.last) if event.kind in ROW_KINDS]
+        definition = TableDefinition.from_json(events[0].definition or "")
+        csv = CsvEncoder(definition, ("opcode", "seqno", "row_id", "commit_timestamp"))
+
+        def rate() -> float:
+            started = time.perf_counter()
+            for event in events:
+                csv.encode(
+                    event.payload or b"", event.kind, seqno=event.seqno, row_id=1, commit_ts=event.commit_ts
+                )
+            return sum(event.rows for event in events) / (time.perf_counter() - started)
+
+        return rate
+
+    def stage(self, log: LogRange, thl: Path, batches: dict[str, int]) -> float:
+        """CSV rows a second from the THL into S3 by two processes, each mapped over half of the micro-batches."""
+        body = service(log, batches)
+        url = f"s3://{BUCKET}/stage-{self.scratch().name}"
+        store = applier_folder(open_storage(url, s3_client=self.s3.client()))
+        chain = Chain(store, Log(open_storage(str(thl)), NAME), parse_service(body), APPLIER)
+        plans = chain.extend(token=new_token(), limit=1000, waiting=False)
+        halves = plans[: len(plans) // 2], plans[len(plans) // 2 :]
+        job = {"step": "stage", "service": body, "thl": str(thl), "files": url}
+        results = self.work([job | {"seqnos": [half[0].first, half[-1].last]} for half in halves if half])
+        seconds = max(result["ended"] for result in results) - min(result["started"] for result in results)
+        return float(sum(result["rows"] for result in results)) / seconds
+
+    def work(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Runs each job in a process of its own; they begin together when all are ready."""
+        command = [sys.executable, "-m", "tests.benchmarks.worker"]
+        environment = {**os.environ, **self.s3.env}
+        workers = [
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+            for _ in jobs
+        ]
+        for worker, job in zip(workers, jobs, strict=True):
+            self._say(worker, json.dumps(job))
+            self._hear(worker)
+        for worker in workers:
+            self._say(worker, "go")
+        return [json.loads(self._hear(worker)) for worker in workers]
+
+    def _say(self, worker: subprocess.Popen[str], line: str) -> None:
+        assert worker.stdin is not None
+        worker.stdin.write(line + "\n")
+        worker.stdin.flush()
+
+    def _hear(self, worker: subprocess.Popen[str]) -> str:
+        assert worker.stdout is not None
+        line = worker.stdout.readline()
+        if not line:
+            raise RuntimeError("a worker ended early")
+        return line
+
+    # The measurements
+
+    def turns(self, rounds: int = ROUNDS, **measures: Callable[[], float]) -> dict[str, float]:
+        """Median of each measure, all of them taken in turn; without those that cannot run here."""
+        values: dict[str, list[float]] = {name: [] for name in measures}
+        for _ in range(rounds):
+            for name, measure in measures.items():
+                if name in values:
+                    try:
+                        values[name].append(measure())
+                    except peers.NotHere as reason:
+                        self.absent.append(str(reason))
+                        del values[name]
+        return {name: median(found) for name, found in values.items()}
+
+    def peers(self, log: LogRange) -> dict[str, Callable[[], float]]:
+        return {name: self._peer(getattr(peers, name), log, limit) for name, limit in LIMITS.items()}
+
+    def _peer(self, measure: Callable[..., float], log: LogRange, limit: int) -> Callable[[], float]:
+        return lambda: measure(self.mysql, log, limit)
+
+    def measure(self) -> None:
+        for step in (self.oltp, self.growth, self.bulk, self.tables, self.peaks):
+            started = time.perf_counter()
+            step()
+            console.log(f"{step.__name__}: {time.perf_counter() - started:.0f} s")
+
+    def oltp(self) -> None:
+        log = self.workload.small_transactions(SMALL)
+        rates = self.turns(
+            ours=lambda: log.transactions / self.extract(log)[0],
+            raw_packets=lambda: peers.raw_packets(self.mysql, log),
+            mysqlbinlog_v=lambda: peers.mysqlbinlog_v(self.mysql, log),
+            **self.peers(log),
+        )
+        self.figures["extract_oltp_tx_per_s"] = rates["ours"]
+        self._ratios("extract_oltp", rates)
+        _, thl = self.extract(log)
+        batches = {"max_transactions": SMALL // 8}
+        self.figures |= self.turns(stage_oltp_rows_per_s=lambda: self.stage(log, thl, batches))
+        self._peak("extract_oltp", "extract", log)
+
+    def _ratios(self, figure: str, rates: dict[str, float]) -> None:
+        for name, rate in rates.items():
+            if name != "ours":
+                self.figures[f"{figure}_vs_{name}"] = rates["ours"] / rate
+
+    def growth(self) -> None:
+        """The same rates at ten times the rows."""
+        for rows in (FEW, BULK, *((10 * BULK,) if os.environ.get("BIG") else ())):
+            log = self.workload.bulk(rows)
+            rounds = ROUNDS if rows < 10 * BULK else 1
+            extracted = self.turns(rounds, rate=lambda log=log: log.rows / self.extract(log)[0])
+            _, thl = self.extract(log)
+            written = self.turns(rounds, rate=lambda log=log, thl=thl: log.rows / self.batch(log, thl))
+            self.figures[f"growth_extract_rows_per_s_{rows}"] = extracted["rate"]
+            self.figures[f"growth_csv_rows_per_s_{rows}"] = written["rate"]
+
+    def bulk(self) -> None:
+        log = self.workload.bulk(BULK)
+        rates = self.turns(
+            ours=lambda: log.megabytes / self.extract(log)[0],
+            mysqlbinlog_raw=lambda: peers.mysqlbinlog_raw(self.mysql, log),
+            mysqlbinlog_v=lambda: peers.mysqlbinlog_v(self.mysql, log) / log.rows * log.megabytes,
+        )
+        self.figures["extract_bulk_mb_per_s"] = rates["ours"]
+        self._ratios("extract_bulk", rates)
+        _, thl = self.extract(log)
+        rates = self.turns(
+            ours=self.encoder(thl),
+            batch=lambda: log.rows / self.batch(log, thl),
+            mysqlbinlog_v=lambda: peers.mysqlbinlog_v_file(self.mysql, log),
+            **self.peers(log),
+            **self._mariadb(),
+        )
+        self.figures["csv_encode_rows_per_s"] = ours = rates["ours"]
+        self.figures["csv_rows_per_s"] = rates["batch"]
+        self.figures["csv_vs_mysql_replication"] = rates["batch"] / rates["mysql_replication"]
+        for name in ("mysqlbinlog_v", "mariadb_binlog_v"):
+            if name in rates:
+                self.figures[f"csv_vs_{name}"] = ours / rates[name]
+        for name in LIMITS:
+            if name in rates:
+                self.figures[f"csv_encode_vs_{name}"] = ours / rates[name]
+        batches = {"max_rows": BULK // 10}
+        self.figures |= self.turns(stage_s3_rows_per_s=lambda: self.stage(log, thl, batches))
+        self.figures["load_rows_per_s"] = self._load(log, thl)
+
+    def _mariadb(self) -> dict[str, Callable[[], float]]:
+        """MariaDB's own log of the same rows, for its own program."""
+        try:
+            with MariaDB(
+                self.folder / "mariadb", options={"max-binlog-size": "1G", "sync-binlog": "0"}
+            ) as server:
+                connection = server.connect()
+                with connection.cursor() as cursor:
+                    log = Workload(connection, mysql=False).bulk(FEW * 3, each=FEW)
+                    cursor.execute("FLUSH BINARY LOGS")
+                file = server.data / log.file
+        except Missing as reason:
+            self.absent.append(f"mariadb-binlog: {reason}")
+            return {}
+        return {"mariadb_binlog_v": lambda: peers.mariadb_binlog_v_file(mariadb_root(), file, log.rows)}
+
+    def tables(self) -> None:
+        """The same rows over more and more tables."""
+        for number in TABLES:
+            log = self.workload.interleaved(SPREAD, number)
+            _, thl = self.extract(log)
+            rates = self.turns(rate=lambda log=log, thl=thl: log.rows / self.batch(log, thl))
+            self.figures[f"csv_rows_per_s_{number}_tables"] = rates["rate"]
+        self._peak("batch_1000_tables", "batch", log, thl)
+
+    def _load(self, log: LogRange, thl: Path) -> float:
+        checked = parse_service(service(log))
+        store = applier_folder(open_storage(f"s3://{BUCKET}/files", s3_client=self.s3.client()))
+        source = Log(open_storage(str(thl)), NAME)
+        chain = self._write(source, checked, store)
         started = time.perf_counter()
-        result = load(self.redshift.connect, log, chain, store, checked, APPLIER, through=chain.end())
+        result = load(self.redshift.connect, source, chain, store, checked, APPLIER, through=chain.end())
         seconds = time.perf_counter() - started
-        if result.rows != rows:
-            raise RuntimeError(f"loaded {result.rows} rows of {rows}")
-        return rows / seconds
+        if result.rows != log.rows:
+            raise RuntimeError(f"loaded {result.rows} rows of {log.rows}")
+        return log.rows / seconds
 
-    def _peaks(self, log: LogRange) -> dict[str, float]:
-        job = {
-            "service": service(log),
-            "endpoint": {
-                "host": self.mysql.host,
-                "port": self.mysql.port,
-                "user": self.mysql.user,
-                "password": self.mysql.password,
-            },
-            "thl": str(self.scratch()),
-            "files": str(self.scratch()),
-        }
-        return {f"peak_extra_mb_{step}": _peak(job | {"step": step}) for step in ("extract", "batch")}
+    def peaks(self) -> None:
+        """Of every step in a process of its own, at one transaction of PEAK rows."""
+        large = self.workload.bulk(PEAK, each=PEAK, note=180)
+        thl = self._peak("extract", "extract", large)
+        self._peak("batch", "batch", large, thl)
+        self._peak("stage", "batch", large, thl, f"s3://{BUCKET}/peak")
+        compressed = self.workload.bulk(PEAK, each=PEAK, note=180, compressed=True)
+        self._peak("extract_compressed", "extract", compressed)
+        peaks = [value for name, value in self.figures.items() if name.startswith("peak_extra_mb")]
+        self.figures["peak_extra_mb_max"] = max(peaks)
 
-
-def _peak(job: dict[str, Any]) -> float:
-    command = [sys.executable, "-m", "tests.benchmarks.peak"]
-    done = subprocess.run(command, input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1])["extra_mb"])
-
-
-def report(figures: dict[str, float]) -> None:
-    table = Table("figure", "value")
-    table.columns[1].justify = "right"
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.1f}" if value < 1000 else f"{value:,.0f}")
-    console.print(table)
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps({name: round(value, 2) for name, value in figures.items()}, indent=2) + "\n")
-    console.print(f"written to {REPORT}")
+    def _peak(self, name: str, step: str, log: LogRange, thl: Path | None = None, files: str = "") -> Path:
+        thl = thl or self.scratch()
+        job = {"step": step, "service": service(log), "endpoint": self.endpoint, "thl": str(thl)}
+        (result,) = self.work([job | {"files": files or str(self.scratch())}])
+        if result["rows"] != log.rows:
+            raise RuntimeError(f"{name}: {result['rows']} rows of {log.rows}")
+        self.figures[f"peak_extra_mb_{name}"] = result["extra_mb"]
+        return thl
 
 
 def main() -> None:
@@ -194,9 +327,9 @@ def main() -> None:
             s3.create_bucket(BUCKET)
             with Redshift(folder / "redshift", s3) as redshift:
                 bench = Bench(folder, mysql, s3, redshift)
-                with console.status("measuring; about two minutes"):
+                with console.status("measuring; about eight minutes"):
                     bench.measure()
-    report(bench.figures)
+    report.write(bench.figures, bench.absent)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The measured source: a 14-column table, its single-row transactions and its bulk transactions."""
+"""The measured source: a 14-column table, its single-row transactions, its bulk transactions, and many such tables."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ VALUES = """
 NAMES = "customer, state, amount, rate, name, city, kind, flags, born, created, seen, note, code"
 
 
+BULK_TRANSACTION = 100_000
+TOUCH = 20
+
+
 @dataclass(frozen=True)
 class LogRange:
-    """A piece of the server's log: one file, from where to where, and what is in it."""
+    """A piece of the server's log, from `start` in `file` to the log's end, and what is in it."""
 
     file: str
     start: int
-    end: int
+    size: int
     transactions: int
     rows: int
 
     @property
     def megabytes(self) -> float:
-        return (self.end - self.start) / 1e6
+        return self.size / 1e6
 
 
-def _position(cursor: Any) -> tuple[str, int]:
-    cursor.execute("SHOW BINARY LOG STATUS")
-    row = cursor.fetchone()
-    return row[0], row[1]
+class Workload:
+    """Makes logs on a server; each begins with a log file of its own.
 
+    :param connection: of a user who may do everything, with autocommit.
+    """
 
-def prepare(connection: Any) -> None:
-    """Makes the table and the procedure that runs single-row transactions on the server itself."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {SCHEMA}")
-        cursor.execute(f"CREATE TABLE {SCHEMA}.t ({COLUMNS})")
-        cursor.execute(f"CREATE TABLE {SCHEMA}.big LIKE {SCHEMA}.t")
-        cursor.execute(
+    def __init__(self, connection: Any, *, mysql: bool = True) -> None:
+        self._cursor = connection.cursor()
+        self._mysql = mysql
+        self._run(f"CREATE DATABASE {SCHEMA}", f"CREATE TABLE {SCHEMA}.t ({COLUMNS})")
+        self._run(f"CREATE TABLE {SCHEMA}.big LIKE {SCHEMA}.t")
+        self._run(
             f"""CREATE PROCEDURE {SCHEMA}.small(total INT)
             BEGIN
                 DECLARE n INT DEFAULT 0;
@@ -57,36 +60,56 @@ def prepare(connection: Any) -> None:
                     END IF;
                     SET n = n + 2;
                 END WHILE;
-            END"""
+            END""",
+            f"""CREATE PROCEDURE {SCHEMA}.spread(total INT, tables INT)
+            BEGIN
+                DECLARE n INT DEFAULT 0;
+                WHILE n < total DO
+                    SET @insert = CONCAT('INSERT INTO {SCHEMA}.s', n DIV {TOUCH} MOD tables, ' ({NAMES})
+                        SELECT {NAMES} FROM {SCHEMA}.big ORDER BY id LIMIT {TOUCH}');
+                    PREPARE touch FROM @insert;
+                    EXECUTE touch;
+                    SET n = n + {TOUCH};
+                END WHILE;
+            END""",
         )
 
+    def _run(self, *statements: str) -> None:
+        for statement in statements:
+            self._cursor.execute(statement)
 
-def small_transactions(connection: Any, total: int) -> LogRange:
-    """Runs `total` single-row transactions (half inserts, 40 % updates, 10 % deletes) into a log file of their own."""
-    with connection.cursor() as cursor:
-        cursor.execute("FLUSH BINARY LOGS")
-        file, start = _position(cursor)
-        cursor.execute("SET autocommit = 1")
-        cursor.execute(f"CALL {SCHEMA}.small({total})")
-        end_file, end = _position(cursor)
-        if end_file != file:
-            raise RuntimeError("the workload does not fit into one log file")
-    return LogRange(file, start, end, total, total)
+    def _logged(self, statement: str, times: int, transactions: int, rows: int) -> LogRange:
+        self._run("FLUSH BINARY LOGS", "SHOW BINARY LOG STATUS" if self._mysql else "SHOW MASTER STATUS")
+        file, start, *_ = self._cursor.fetchone()
+        for _ in range(times):
+            self._run(statement)
+        self._run("SHOW BINARY LOGS")
+        size = sum(bytes_ for name, bytes_, *_ in self._cursor.fetchall() if name >= file)
+        return LogRange(file, start, size - start, transactions, rows)
 
+    def small_transactions(self, total: int) -> LogRange:
+        """`total` single-row transactions: half inserts, 40 % updates, 10 % deletes."""
+        return self._logged(f"CALL {SCHEMA}.small({total})", 1, total, total)
 
-def bulk_transaction(connection: Any, rows: int, note: int = 40) -> LogRange:
-    """One transaction that inserts `rows` rows with texts of up to `note` characters, in a log file of its own."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET SESSION cte_max_recursion_depth = %s", (rows + 1,))
-        cursor.execute(f"TRUNCATE {SCHEMA}.big")
-        cursor.execute("FLUSH BINARY LOGS")
-        file, start = _position(cursor)
-        cursor.execute(
+    def bulk(
+        self, rows: int, *, each: int = BULK_TRANSACTION, note: int = 40, compressed: bool = False
+    ) -> LogRange:
+        """Rows inserted by transactions of `each`, with texts of up to `note` characters."""
+        # MySQL alone has compression of transactions; MariaDB has another name for the limit of a recursion.
+        depth = "cte_max_recursion_depth" if self._mysql else "max_recursive_iterations"
+        self._run(f"SET SESSION {depth} = {each + 1}")
+        if compressed:
+            self._run("SET SESSION binlog_transaction_compression = 1")
+        insert = (
             f"INSERT INTO {SCHEMA}.big ({NAMES}) WITH RECURSIVE s(n) AS"
-            f" (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {rows}) SELECT {VALUES.format(n='n', note=note)} FROM s"
+            f" (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {each}) SELECT {VALUES.format(n='n', note=note)} FROM s"
         )
-        connection.commit()
-        end_file, end = _position(cursor)
-        if end_file != file:
-            raise RuntimeError("the workload does not fit into one log file")
-    return LogRange(file, start, end, 1, rows)
+        log = self._logged(insert, rows // each, rows // each, rows)
+        if compressed:
+            self._run("SET SESSION binlog_transaction_compression = 0")
+        return log
+
+    def interleaved(self, rows: int, tables: int) -> LogRange:
+        """Transactions of a few rows each, one table after the other, round and round."""
+        self._run(*(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.s{n} LIKE {SCHEMA}.t" for n in range(tables)))
+        return self._logged(f"CALL {SCHEMA}.spread({rows}, {tables})", 1, rows // TOUCH, rows)

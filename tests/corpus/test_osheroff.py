@@ -10,7 +10,15 @@ from tests.corpus.reading import Case, needs_corpus, refused, unnamed
 pytestmark = needs_corpus
 UNNAMED = "the log does not name its columns"
 SAKILA = {
-    **{"actor": 200, "address": 603, "category": 16, "city": 600, "country": 109, "customer": 599, "film": 1000},
+    **{
+        "actor": 200,
+        "address": 603,
+        "category": 16,
+        "city": 600,
+        "country": 109,
+        "customer": 599,
+        "film": 1000,
+    },
     **{"film_actor": 5462, "film_category": 1000, "film_text": 1000, "inventory": 4581, "language": 6},
     **{"payment": 16049, "rental": 16044, "staff": 2, "store": 2},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -14,7 +15,9 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Diverge
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 
 SUFFIX = {"zstd": ".csv.zst", "gzip": ".csv.gz", "none": ".csv"}
-_UPLOADS = 4
+# Many small files wait for the store's answers together; of large ones, which take memory, a few at a time do.
+_UPLOADS = 16
+_UPLOAD_BYTES = 64 * 1024 * 1024
 
 
 def _encoded(name: str) -> str:
@@ -117,13 +120,15 @@ class Uploads:
         self._store = store
         self._token = token
         self._pool = ThreadPoolExecutor(_UPLOADS)
-        self._running: list[Future[None]] = []
+        self._running: deque[tuple[Future[None], int]] = deque()
+        self._bytes = 0
 
     def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         """:param source: the content, or an open file, which is closed when it is stored."""
-        if len(self._running) >= _UPLOADS:
-            self._running.pop(0).result()
-        self._running.append(self._pool.submit(self._put, key, source, size))
+        while self._running and (len(self._running) >= _UPLOADS or self._bytes + size > _UPLOAD_BYTES):
+            self._wait_for_one()
+        self._running.append((self._pool.submit(self._put, key, source, size), size))
+        self._bytes += size
 
     def _put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         try:
@@ -141,7 +146,12 @@ class Uploads:
     def wait(self) -> None:
         """:raises StorageError, StorageUnavailableError: of the first put that failed."""
         while self._running:
-            self._running.pop(0).result()
+            self._wait_for_one()
+
+    def _wait_for_one(self) -> None:
+        future, size = self._running.popleft()
+        self._bytes -= size
+        future.result()
 
     def __enter__(self) -> Uploads:
         return self

@@ -13,9 +13,9 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 # Compressed in pieces of this size.
-_CHUNK = 1024 * 1024
+CHUNK = 1024 * 1024
 # Of all parts together; compressors take more than a megabyte each.
-_BUFFERED = 64 * _CHUNK
+_BUFFERED = 64 * CHUNK
 _STREAMS = 16
 
 
@@ -53,6 +53,7 @@ class Parts:
     def __init__(self, compression: str, background: Executor) -> None:
         self.compression = compression
         self.background = background
+        self._whole = zstandard.ZstdCompressor(level=1)
         self._open: dict[PartFile, None] = {}
         self._waiting: BinaryIO | None = None
         self._buffered = 0
@@ -94,8 +95,15 @@ class Parts:
         """What lies there, a chunk at a time."""
         if self._waiting is not None:
             self._waiting.seek(start)
-            for at in range(start, end, _CHUNK):
-                yield self._waiting.read(min(_CHUNK, end - at))
+            for at in range(start, end, CHUNK):
+                yield self._waiting.read(min(CHUNK, end - at))
+
+    def compressed(self, csv: bytearray) -> bytes:
+        """Of a part in one piece. The compressor is used again and again, as making one costs more than a small part."""
+        if self.compression == "zstd":
+            return self._whole.compress(csv)
+        compressor = _compressor(self.compression)
+        return compressor.compress(csv) + compressor.flush()
 
     def done(self, part: PartFile, streamed: bool) -> None:
         self._open.pop(part, None)
@@ -128,7 +136,7 @@ class PartFile:
         self._buffer += csv
         self.csv_bytes += len(csv)
         self._parts.came(len(csv))
-        if len(self._buffer) >= _CHUNK and not self._aside:
+        if len(self._buffer) >= CHUNK and not self._aside:
             self._streams = self._streams or self._parts.stream()
             if self._streams:
                 self._stream()
@@ -154,9 +162,11 @@ class PartFile:
         for extent in self._aside:
             for chunk in self._parts.taken_back(*extent):
                 self._write(chunk)
-        rest = self._compressed(self._buffer, end=True)
         if self._file is None:
-            return rest, self._hash.hexdigest()
+            content = self._parts.compressed(self._buffer)
+            self._count(content)
+            return content, self._hash.hexdigest()
+        rest = self._compressed(self._buffer, end=True)
         self._file.write(rest)
         return self._file, self._hash.hexdigest()
 
@@ -186,6 +196,9 @@ class PartFile:
         if end:
             data += self._compressor.flush()
             self._compressor = None
+        self._count(data)
+        return data
+
+    def _count(self, data: bytes) -> None:
         self._hash.update(data)
         self.size += len(data)
-        return data

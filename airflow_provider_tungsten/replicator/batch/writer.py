@@ -23,9 +23,10 @@ from airflow_provider_tungsten.replicator.batch.files import (
     table_stem,
 )
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
-from airflow_provider_tungsten.replicator.batch.parts import PartFile, Parts
+from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.rows import (
+    KINDS,
     NULL_CANDIDATES,
     CsvEncoder,
     RowLayout,
@@ -41,7 +42,8 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
 from airflow_provider_tungsten.replicator.storage import Storage
-from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
+from airflow_provider_tungsten.replicator.thl.columns import RowRun
+from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log
 
 Progress = Callable[[int, int], None]
@@ -137,38 +139,38 @@ class _Batch:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
         collided: set[TableName] = set()
         rows = reported = 0
-        for event in self._log.read(self._plan.first, self._plan.last):
-            if event.kind not in ROW_KINDS:
-                self._check_statement(event)
+        for run in self._log.read_runs(self._plan.first, self._plan.last):
+            if isinstance(run, ThlEvent):
+                self._check_statement(run)
                 continue
-            name = (event.schema_name, event.table_name)
+            name = (run.schema_name, run.table_name)
             if (only is not None and name not in only) or name in collided:
                 continue
             if not self._tables.includes(*name):
                 continue
             writer = done.get(name)
             if writer is None:
-                writer = done[name] = self._new_writer(name, event)
+                writer = done[name] = self._new_writer(name, run.definition)
             try:
-                writer.add(event)
+                writer.add(run)
             except SentinelCollision:
                 done.pop(name).discard()
                 collided.add(name)
                 self._candidates[name] += 1
-            rows += event.rows
-            if self._progress is not None and only is None and rows - reported >= _PROGRESS_ROWS:
-                self._progress(rows, self._plan.rows)
-                reported = rows
+            if self._progress is not None and only is None:
+                rows += run.rows
+                if rows - reported >= _PROGRESS_ROWS:
+                    self._progress(rows, self._plan.rows)
+                    reported = rows
         return collided
 
-    def _new_writer(self, name: TableName, event: ThlEvent) -> _TableWriter:
+    def _new_writer(self, name: TableName, definition: str) -> _TableWriter:
         candidate = self._candidates[name]
         if candidate >= len(NULL_CANDIDATES):
             raise DataError(
                 f"{'.'.join(name)}, batch {self._plan.first}–{self._plan.last}: every text that could stand for NULL is a value of "
                 "this table; make batches smaller (batches.max_rows) or exclude the column (exclude_columns)"
             )
-        definition = event.definition or ""
         table = self._tables.applied(definition)
         header = self._applier.csv.header
         null = NULL_CANDIDATES[candidate]
@@ -238,42 +240,45 @@ class _TableWriter:
         self._parts: list[Part] = []
         self._part: PartFile | None = None
 
-    def add(self, event: ThlEvent) -> None:
+    def add(self, run: RowRun) -> None:
         """:raises SentinelCollision: a value equals the text that stands for NULL."""
-        if event.definition != self._definition:
+        if run.definition != self._definition:
             raise _replanned(
-                self._plan, f"{self._table.logged.name} changes its definition at seqno {event.seqno}"
+                self._plan,
+                f"{self._table.logged.name} changes its definition at seqno {run.seqnos[run.places[0]]}",
             )
-        images = event.rows * (2 if event.kind == Kind.UPDATE else 1)
-        payload = event.payload or b""
-        if self._layout is not None and self._table.keep is not None:
-            payload = self._layout.drop(payload, images, self._table.keep)
+        if self._layout is not None:
+            run = run.rewritten(self._kept)
+        start = 0
+        while start < len(run.places):
+            part = self._part
+            if part is None:
+                part = self._part = self._new_part()
+            start += self._add(run, start, part)
+            if part.csv_bytes >= self._part_bytes:
+                self._close_part()
+
+    def _add(self, run: RowRun, start: int, part: PartFile) -> int:
+        """:returns: how many of the run's events went into the part: a part ends with the event that fills it."""
+        limit = min(CHUNK, self._part_bytes - part.csv_bytes)
         try:
-            encoded = self._encoder.encode(
-                payload,
-                event.kind,
-                seqno=event.seqno,
-                row_id=self._row_id,
-                commit_ts=event.commit_ts,
-                event_id=event.event_id,
-                gtid=event.gtid,
-            )
+            encoded, events = self._encoder.encode_run(run, start, row_id=self._row_id, limit=limit)
         except ValueRefused as error:
-            raise self._refused(event, error) from None
-        if encoded.inserts + encoded.deletes != images:
-            raise CorruptLogError(
-                f"seqno {event.seqno}, fragment {event.fragno}: {self._table.logged.name} has {encoded.inserts + encoded.deletes} "
-                f"row images where the log counts {images}"
-            )
-        part = self._part
-        if part is None:
-            part = self._part = self._new_part()
+            raise self._refused(run.seqnos[self._encoder.failed], error) from None
+        except CorruptLogError as error:
+            raise CorruptLogError(f"seqno {run.seqnos[self._encoder.failed]}: {error}") from None
         part.add(encoded.csv)
         self._row_id = encoded.next_row_id
         self._inserts += encoded.inserts
         self._deletes += encoded.deletes
-        if part.csv_bytes >= self._part_bytes:
-            self._close_part()
+        return events
+
+    def _kept(self, payload: memoryview, kind: int, rows: int) -> bytes:
+        """An event's row images without the columns that the applier excludes."""
+        assert self._layout is not None
+        assert self._table.keep is not None
+        images = rows * (2 if KINDS[kind] == Kind.UPDATE else 1)
+        return self._layout.drop(payload, images, self._table.keep)
 
     def _close_part(self) -> None:
         if self._part is None:
@@ -295,14 +300,13 @@ class _TableWriter:
         self._close_part()
         logged = self._table.logged
         rows = {opcode: count for opcode, count in (("D", self._deletes), ("I", self._inserts)) if count}
-        return TableBatch(
-            logged.schema, logged.table, self._table.definition.json, rows, self._null, "", tuple(self._parts)
-        )
+        definition = self._table.definition.json if self._table.keep else self._definition
+        return TableBatch(logged.schema, logged.table, definition, rows, self._null, "", tuple(self._parts))
 
-    def _refused(self, event: ThlEvent, error: ValueRefused) -> DataError:
+    def _refused(self, seqno: int, error: ValueRefused) -> DataError:
         name = self._table.logged.name
         return DataError(
-            f"{name}.{error.column}, seqno {event.seqno}: {error.reason}, which the target cannot hold. Exclude the "
+            f"{name}.{error.column}, seqno {seqno}: {error.reason}, which the target cannot hold. Exclude the "
             f"column (exclude_columns: {name}.{error.column}) or the "
             f"table (exclude: {name}) in the applier's rules: both work at once"
         )

@@ -1,11 +1,42 @@
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from airflow_provider_tungsten.replicator.binlog._images import Field
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
 
 class Workspace: ...
 
+class EventRun(Protocol):
+    """Events of one table and definition as columns: `places` of those that are meant, in order, in all the others.
+
+    Memoryviews of int64 (`seqnos`, `commits`), uint8 (`kinds`, places in `KINDS`), int32 (`counts` of rows; `offsets` into
+    `payload`, one more), bytes (`payload`) and uint64 (`places`).
+    """
+
+    @property
+    def places(self) -> memoryview: ...
+    @property
+    def seqnos(self) -> memoryview: ...
+    @property
+    def commits(self) -> memoryview: ...
+    @property
+    def kinds(self) -> memoryview: ...
+    @property
+    def counts(self) -> memoryview: ...
+    @property
+    def offsets(self) -> memoryview: ...
+    @property
+    def payload(self) -> memoryview: ...
+    @property
+    def event_ids(self) -> list[str | None]: ...
+    @property
+    def gtids(self) -> list[str | None]: ...
+
+KINDS: tuple[str, ...]
+
 class CsvEncoder:
+    @property
+    def failed(self) -> int: ...
     def __init__(
         self,
         table: str,
@@ -35,3 +66,4 @@ class CsvEncoder:
         event_id: str = "",
         gtid: str = "",
     ) -> Encoded: ...
+    def encode_run(self, run: EventRun, start: int, *, row_id: int, limit: int) -> tuple[Encoded, int]: ...

@@ -67,6 +67,7 @@ cdef enum Status:
     ZERO_DATE
     NO_LABEL
     NOT_A_VALUE
+    MISCOUNTED
 
 
 _REASONS = {
@@ -78,6 +79,7 @@ _BROKEN = {
     CORRUPT: "a row image does not fit its table definition",
     NO_LABEL: "a row holds a number for which the definition has no label",
     NOT_A_VALUE: "a row holds bytes that are no value of the column's type",
+    MISCOUNTED: "an event holds more or fewer row images than the log counts",
 }
 
 cdef enum:
@@ -85,6 +87,7 @@ cdef enum:
     HIGH = 2
     ZERO = 4
     ROW_ROOM = 128
+    HEAD_ROOM = 64
     # A geometry: SRID, byte order, type and what it holds.
     SRID_BYTES = 4
     WKB_HEAD = 5
@@ -93,6 +96,35 @@ cdef enum:
     # What is compressed: how, the sign of no zlib header, bytes of the length behind.
     ZLIB = 8
     RAW_DEFLATE = 8
+
+
+KINDS = ("insert", "update", "delete")
+_HEADER = ("opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid")
+
+cdef enum:
+    INSERT
+    UPDATE
+    DELETE
+
+cdef enum:
+    OPCODE
+    SEQNO
+    ROW_ID
+    COMMIT_TIMESTAMP
+    SERVICE
+    EVENT_ID
+    GTID
+
+cdef struct Events:
+    # Columns of `count` events; `offsets` has one more, `counts` may be missing.
+    size_t count
+    const int64_t* seqnos
+    const int64_t* commits
+    const uint8_t* kinds
+    const int32_t* counts
+    const int32_t* offsets
+    const uint8_t* payload
+    size_t payload_size
 
 
 cdef class Workspace:
@@ -112,8 +144,10 @@ cdef class Workspace:
 
 
 cdef class CsvEncoder(Images):
+    cdef readonly size_t failed
     # The workspace's buffers while `encode` runs.
     cdef Buffer _out
+    cdef Buffer _head
     cdef Buffer _scratch
     cdef uint8_t _class[256]
     cdef uint8_t _separator
@@ -129,10 +163,35 @@ cdef class CsvEncoder(Images):
     cdef bytes _null_text
     cdef const uint8_t* _null
     cdef size_t _null_size
-    cdef tuple _header
+    cdef size_t _columns
+    cdef uint8_t _codes[7]
+    cdef bint _has_opcode
+    cdef bint _has_row_id
+    cdef bint _textual
+    cdef size_t _opcode_at
+    cdef size_t _row_id_at
     cdef bytes _service
+    cdef const char* _service_text
+    cdef size_t _service_size
+    cdef bytes _event_id
+    cdef const char* _event_id_text
+    cdef size_t _event_id_size
+    cdef bytes _gtid
+    cdef const char* _gtid_text
+    cdef size_t _gtid_size
+    cdef int64_t _number
+    cdef size_t _taken
+    cdef int64_t _inserts
+    cdef int64_t _deletes
     cdef size_t _failed
     cdef Workspace _workspace
+
+    def __cinit__(self):
+        self._head.data = NULL
+        self._head.size = self._head.capacity = 0
+
+    def __dealloc__(self):
+        free(self._head.data)
 
     def __init__(
         self, str table, names, fields, header, *, str null, str service, max_text_bytes,
@@ -153,9 +212,21 @@ cdef class CsvEncoder(Images):
         self._workspace = Workspace() if workspace is None else workspace
         if self._quoted(null) != self._null_text:
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
-        self._header = tuple(header)
-        self._service = self._quoted(service)
+        self._prepare_header(header, service)
         self._room = ROW_ROOM + self._count * (REAL_ROOM + DECIMAL_ROOM + self._null_size + 1)
+
+    cdef int _prepare_header(self, header, str service) except -1:
+        codes = [_HEADER.index(name) for name in header]
+        if len(set(codes)) < len(codes):
+            raise ValueError(f"a header column stands twice in {', '.join(header)}")
+        self._columns = len(codes)
+        for at, code in enumerate(codes):
+            self._codes[at] = code
+        self._has_opcode, self._has_row_id = OPCODE in codes, ROW_ID in codes
+        self._textual = EVENT_ID in codes or GTID in codes
+        self._service = self._quoted(service)
+        self._service_text, self._service_size = PyBytes_AS_STRING(self._service), len(self._service)
+        return self._set_texts("", "")
 
     cdef int _prepare_classes(self) except -1:
         cdef int byte
@@ -178,95 +249,174 @@ cdef class CsvEncoder(Images):
         self, const uint8_t[::1] payload not None, kind, *, seqno, row_id, int64_t commit_ts,
         event_id="", gtid="",
     ):
-        cdef const uint8_t* data = &payload[0] if payload.shape[0] else NULL
-        cdef const uint8_t* end = data + payload.shape[0]
-        cdef int64_t first = row_id
-        cdef int64_t number = first
-        cdef bint update = kind == "update"
-        cdef bint deletes = kind != "insert"
-        cdef size_t columns = self._count
-        cdef Status status = DONE
-        if kind not in ("insert", "update", "delete"):
+        cdef int64_t number = seqno
+        cdef uint8_t code
+        cdef uint64_t place = 0
+        cdef int32_t offsets[2]
+        cdef Events events
+        if kind not in KINDS:
             raise ValueError(f"{kind!r} events hold no rows")
+        if payload.shape[0] > 0x7FFFFFFF:
+            raise ValueError("an event of 2 GiB or more")
+        code = KINDS.index(kind)
+        offsets[0], offsets[1] = 0, <int32_t>payload.shape[0]
+        events.count = 1
+        events.seqnos, events.commits, events.kinds, events.offsets = &number, &commit_ts, &code, offsets
+        events.counts = NULL
+        events.payload = &payload[0] if payload.shape[0] else NULL
+        events.payload_size = payload.shape[0]
+        return self._encode(&events, &place, 1, 0, row_id, <size_t>-1, [event_id], [gtid])
+
+    def encode_run(self, run, size_t start, *, row_id, size_t limit):
+        cdef const int64_t[::1] seqnos = run.seqnos
+        cdef const int64_t[::1] commits = run.commits
+        cdef const uint8_t[::1] kinds = run.kinds
+        cdef const int32_t[::1] counts = run.counts
+        cdef const int32_t[::1] offsets = run.offsets
+        cdef const uint8_t[::1] payload = run.payload
+        cdef const uint64_t[::1] places = run.places
+        cdef Events events
+        cdef size_t count = seqnos.shape[0]
+        if (
+            <size_t>commits.shape[0] != count or <size_t>kinds.shape[0] != count or <size_t>counts.shape[0] != count
+            or <size_t>offsets.shape[0] != count + 1 or not start < <size_t>places.shape[0]
+        ):
+            raise ValueError("columns of different lengths, or nothing left to encode")
+        events.count = count
+        events.seqnos, events.commits, events.kinds = &seqnos[0], &commits[0], &kinds[0]
+        events.counts, events.offsets = &counts[0], &offsets[0]
+        events.payload = &payload[0] if payload.shape[0] else NULL
+        events.payload_size = payload.shape[0]
+        event_ids, gtids = (run.event_ids, run.gtids) if self._textual else (None, None)
+        encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids)
+        return encoded, self._taken - start
+
+    cdef object _encode(
+        self, const Events* events, const uint64_t* places, size_t size, size_t start, row_id, size_t limit,
+        list event_ids, list gtids,
+    ):
+        """Events from ``places[start]`` on, at least one, until there are ``limit`` bytes of text."""
+        cdef Status status = DONE
+        cdef size_t until = size
         if self._workspace.busy:
             raise RuntimeError("encoders of one workspace work for one thread at a time")
-        before, after = self._header_texts("D" if deletes else "I", seqno, commit_ts, event_id, gtid)
-        other = self._header_texts("I", seqno, commit_ts, event_id, gtid)[0] if update else before
-        cdef bint numbered = "row_id" in self._header
-        cdef const char* heads[2]
-        cdef size_t head_sizes[2]
-        cdef const char* tail = after
-        cdef size_t tail_size = len(after)
-        heads[0], heads[1] = before, other
-        head_sizes[0], head_sizes[1] = len(before), len(other)
-        cdef size_t room = self._room + len(before) + len(after)
+        self._number = row_id
+        self._taken = start
+        self._inserts = self._deletes = 0
         self._workspace.busy = True
         self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._out.size = 0
-        self._failed = columns
-        if self._bitmap:
-            with nogil:
-                while data < end and status == DONE:
-                    if not reserve(&self._out, room):
-                        status = NO_MEMORY
-                        break
-                    self._put_head(
-                        heads[(number - first) & 1], head_sizes[(number - first) & 1], tail, tail_size, number, numbered
-                    )
-                    status = self._row(&data, end)
-                    number += 1
-        elif data != end:
-            status = CORRUPT
-        self._workspace.out, self._workspace.scratch = self._out, self._scratch
         try:
-            if status == DONE and update and (number - first) & 1:
-                status = CORRUPT
+            while status == DONE and self._taken < size and (self._taken == start or self._out.size < limit):
+                if self._textual:
+                    self._set_texts(event_ids[places[self._taken]], gtids[places[self._taken]])
+                    until = self._taken + 1
+                with nogil:
+                    while status == DONE and self._taken < until and (self._taken == start or self._out.size < limit):
+                        status = self._event(events, places[self._taken])
+                        self._taken += 1
             if status != DONE:
+                self.failed = places[self._taken - 1]
                 self._raise(status)
-            return self._encoded(first, number, update, deletes)
+            csv = PyBytes_FromStringAndSize(self._out.data, self._out.size) if self._out.size else b""
+            return Encoded(csv, self._number, self._inserts, self._deletes)
         finally:
+            self._workspace.out, self._workspace.scratch = self._out, self._scratch
             self._workspace.busy = False
 
-    cdef object _encoded(self, int64_t first, int64_t number, bint update, bint deletes):
-        images = number - first
-        csv = PyBytes_FromStringAndSize(self._out.data, self._out.size) if images else b""
-        if update:
-            return Encoded(csv, number, images // 2, images // 2)
-        return Encoded(csv, number, 0, images) if deletes else Encoded(csv, number, images, 0)
+    cdef int _set_texts(self, event_id, gtid) except -1:
+        self._event_id, self._gtid = self._quoted(event_id or ""), self._quoted(gtid or "")
+        self._event_id_text, self._event_id_size = PyBytes_AS_STRING(self._event_id), len(self._event_id)
+        self._gtid_text, self._gtid_size = PyBytes_AS_STRING(self._gtid), len(self._gtid)
+        return 0
 
-    cdef tuple _header_texts(self, str opcode, seqno, int64_t commit_ts, event_id, gtid):
-        """The header's columns in front of and behind the row's number, separators included."""
-        cdef list parts = [[], []]
-        cdef int behind = 0
-        for name in self._header:
-            if name == "row_id":
-                behind = 1
+    cdef Status _event(self, const Events* events, size_t at) noexcept nogil:
+        cdef const uint8_t* data
+        cdef const uint8_t* end
+        cdef int64_t first = self._number
+        cdef int64_t images
+        cdef uint8_t kind
+        cdef Status status
+        self._failed = self._count
+        if at >= events.count:
+            return CORRUPT
+        kind = events.kinds[at]
+        if (
+            kind > DELETE or events.offsets[at] < 0 or events.offsets[at + 1] < events.offsets[at]
+            or <size_t>events.offsets[at + 1] > events.payload_size
+        ):
+            return CORRUPT
+        data = events.payload + events.offsets[at]
+        end = events.payload + events.offsets[at + 1]
+        if data != end and not self._bitmap:
+            return CORRUPT
+        if not self._render_head(events.seqnos[at], events.commits[at]):
+            return NO_MEMORY
+        while data < end:
+            if not reserve(&self._out, self._room + self._head.size):
+                return NO_MEMORY
+            self._put_head(kind == DELETE or (kind == UPDATE and not (self._number - first) & 1))
+            status = self._row(&data, end)
+            if status != DONE:
+                return status
+            self._number += 1
+        images = self._number - first
+        if kind == UPDATE and images & 1:
+            return CORRUPT
+        if events.counts != NULL and images != <int64_t>events.counts[at] * (2 if kind == UPDATE else 1):
+            return MISCOUNTED
+        if kind == INSERT:
+            self._inserts += images
+        elif kind == DELETE:
+            self._deletes += images
+        else:
+            self._inserts += images // 2
+            self._deletes += images // 2
+        return DONE
+
+    cdef bint _render_head(self, int64_t seqno, int64_t commit_ts) noexcept nogil:
+        """The header's columns in front of and behind the row's number, separators included, for all rows of an event."""
+        cdef size_t at
+        cdef char* out
+        cdef Time time
+        self._head.size = 0
+        if not reserve(&self._head, self._columns * HEAD_ROOM + self._service_size + self._event_id_size + self._gtid_size):
+            return False
+        out = self._head.data
+        for at in range(self._columns):
+            if self._codes[at] == ROW_ID:
+                self._row_id_at = out - self._head.data
                 continue
-            if name == "opcode":
-                text = opcode.encode()
-            elif name == "seqno":
-                text = str(seqno).encode()
-            elif name == "commit_timestamp":
-                text = _commit_time(commit_ts)
-            elif name == "service":
-                text = self._service
-            elif name == "event_id":
-                text = self._quoted(event_id)
+            if self._codes[at] == OPCODE:
+                self._opcode_at = out - self._head.data
+                out += 1
+            elif self._codes[at] == SEQNO:
+                out = put_signed(out, seqno)
+            elif self._codes[at] == COMMIT_TIMESTAMP:
+                utc(commit_ts // 1000000, commit_ts % 1000000, &time)
+                out = put_datetime(out, &time, 6)
+            elif self._codes[at] == SERVICE:
+                out = put(out, self._service_text, self._service_size)
+            elif self._codes[at] == EVENT_ID:
+                out = put(out, self._event_id_text, self._event_id_size)
             else:
-                text = self._quoted(gtid)
-            parts[behind].append(text)
-        separator = bytes([self._separator])
-        return tuple(b"".join(text + separator for text in side) for side in parts)
-
-    cdef void _put_head(
-        self, const char* head, size_t head_size, const char* tail, size_t tail_size, int64_t number, bint numbered
-    ) noexcept nogil:
-        cdef char* out = put(self._out.data + self._out.size, head, head_size)
-        if numbered:
-            out = put_signed(out, number)
+                out = put(out, self._gtid_text, self._gtid_size)
             out[0] = self._separator
             out += 1
-        out = put(out, tail, tail_size)
+        self._head.size = out - self._head.data
+        return True
+
+    cdef void _put_head(self, bint delete) noexcept nogil:
+        cdef char* out = self._out.data + self._out.size
+        if self._has_opcode:
+            self._head.data[self._opcode_at] = 68 if delete else 73
+        if self._has_row_id:
+            out = put(out, self._head.data, self._row_id_at)
+            out = put_signed(out, self._number)
+            out[0] = self._separator
+            out = put(out + 1, self._head.data + self._row_id_at, self._head.size - self._row_id_at)
+        else:
+            out = put(out, self._head.data, self._head.size)
         self._out.size = out - self._out.data
 
     cdef object _raise(self, Status status):
@@ -582,13 +732,6 @@ cdef class CsvEncoder(Images):
         except MemoryError:
             return NO_MEMORY
         return DONE if inflater.eof and <size_t>len(self._inflated) == length else NOT_A_VALUE
-
-
-cdef bytes _commit_time(int64_t micros):
-    cdef Time time
-    cdef char text[64]
-    utc(micros // 1000000, micros % 1000000, &time)
-    return text[:put_datetime(text, &time, 6) - text]
 
 
 cdef inline void _unpack(const Field* field, const uint8_t* data, Time* time) noexcept nogil:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
 from airflow_provider_tungsten.replicator.binlog._charset import Charset
-from airflow_provider_tungsten.replicator.binlog._csv import Workspace
+from airflow_provider_tungsten.replicator.binlog._csv import KINDS, Workspace
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -19,6 +19,7 @@ from airflow_provider_tungsten.replicator.binlog.table_map import char_bytes
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 __all__ = [
+    "KINDS",
     "NULL_CANDIDATES",
     "SUPPORTED_TYPES",
     "CsvEncoder",
@@ -132,6 +133,10 @@ class CsvEncoder(_csv.CsvEncoder):
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
     since 1970 UTC. Every CSV row takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
     I row of the new one.
+
+    ``encode_run(run, start, row_id=, limit=)`` → `Encoded` and how many events it is made of: the same for a run's events
+    (`thl.columns.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. Where it raises, ``failed`` is the place
+    of the event among the run's columns.
 
     :raises UnsupportedError: column types or character sets that have no text yet; names them and how to exclude them.
     :raises SentinelCollision: (encode) a text equals ``null``.

@@ -245,7 +245,9 @@ class _Examination:
             elif self._managed:
                 mend = "switch automated backups on; a read replica needs its own"
             yield f"the binary log is off (log_bin): {mend}"
-        for name, (needed, reason) in (_NEEDED | (_NEEDED_OF_MARIADB if self._server.mariadb else {})).items():
+        for name, (needed, reason) in (
+            _NEEDED | (_NEEDED_OF_MARIADB if self._server.mariadb else {})
+        ).items():
             value = self._variables.get(name, needed)
             if value.upper() != needed:
                 yield f"{name} is {value}, {reason}: {self._setting(name, repr(needed))}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_tungsten.replicator.binlog.rows import KINDS
+from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -74,6 +80,132 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
             return [None] * len(column)
         return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
     return column.to_pylist()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class RowRun:
+    """Row events of one table and definition out of a piece of a segment: a view of its columns, nothing copied.
+
+    :param places: of the events in the columns, in the order of the log; uint64.
+    :param kinds: uint8, places in ``binlog.rows.KINDS``.
+    :param seqnos, commits: int64, commit times in microseconds.
+    :param counts: rows of each event, int32.
+    :param offsets: of each event's row images in ``payload``, int32, and one behind the last.
+    """
+
+    schema_name: str
+    table_name: str
+    definition: str
+    places: memoryview
+    batch: pa.RecordBatch
+    kinds: memoryview
+    seqnos: memoryview
+    commits: memoryview
+    counts: memoryview
+    offsets: memoryview
+    payload: memoryview
+
+    @cached_property
+    def event_ids(self) -> list[str | None]:
+        return _strings(self.batch, "event_id")
+
+    @cached_property
+    def gtids(self) -> list[str | None]:
+        return _strings(self.batch, "gtid")
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(self.counts[place] for place in self.places)
+
+    def rewritten(self, rewrite: Callable[[memoryview, int, int], bytes]) -> RowRun:
+        """The run with other row images.
+
+        :param rewrite: from an event's row images, its kind and its count of rows.
+        """
+        images, offsets = [], array("i", [0]) * (len(self.kinds) + 1)
+        place = size = 0
+        for number in self.places:
+            changed = rewrite(
+                self.payload[self.offsets[number] : self.offsets[number + 1]],
+                self.kinds[number],
+                self.counts[number],
+            )
+            images.append(changed)
+            offsets[place : number + 1] = array("i", [size]) * (number + 1 - place)
+            size += len(changed)
+            place = number + 1
+        offsets[place:] = array("i", [size]) * (len(offsets) - place)
+        return replace(self, offsets=memoryview(offsets), payload=memoryview(b"".join(images)))
+
+
+def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
+    return batch.column(name).to_pylist()  # type: ignore[no-any-return]
+
+
+def to_runs(table: pa.Table) -> Iterator[ThlEvent | RowRun]:
+    """The rows of a table of ``SCHEMA``: row events as runs, one a table, the tables in the order in which they first
+    appear; what is no row event comes before them, one by one.
+
+    A run costs as much as a hundred rows, an event in it little more than its row images.
+    """
+    for batch in table.to_batches():
+        kinds = _codes(batch.column("kind"))
+        places = pc.indices_nonzero(pc.less(kinds, len(KINDS)))
+        if len(places) < len(batch):
+            others = pc.indices_nonzero(pc.equal(kinds, len(KINDS)))
+            yield from to_events(pa.Table.from_batches([batch.take(others)]))
+        if len(places):
+            yield from _runs(batch, kinds, places)
+
+
+def _codes(column: pa.DictionaryArray) -> pa.Array:
+    """Per event its place in ``KINDS``, or one behind them."""
+    labels = column.dictionary.to_pylist()
+    codes = pa.array([KINDS.index(label) if label in KINDS else len(KINDS) for label in labels], pa.uint8())
+    return codes.take(column.indices).fill_null(len(KINDS))
+
+
+def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[RowRun]:
+    names = [batch.column(name) for name in ("schema_name", "table_name", "definition")]
+    key = pa.scalar(0, pa.int64())
+    for column in names:
+        index = column.indices.cast(pa.int64()).fill_null(-1)
+        key = pc.add(pc.multiply(key, len(column.dictionary) + 1), pc.add(index, 1))
+    keys = key.take(places).dictionary_encode()
+    ends = [len(places)]
+    if len(keys.dictionary) > 1:
+        # Stable, and the numbers were given in the order in which the tables first appear.
+        places = places.take(pc.array_sort_indices(keys.indices))
+        counts = {count["values"]: count["counts"] for count in pc.value_counts(keys.indices).to_pylist()}
+        ends = list(accumulate(counts[number] for number in range(len(counts))))
+    columns = _views(batch, kinds)
+    order, start = _view(places, "Q"), 0
+    for end in ends:
+        first = order[start]
+        schema, table, definition = (column[first].as_py() for column in names)
+        yield RowRun(schema or "", table or "", definition or "", order[start:end], batch, *columns)
+        start = end
+
+
+def _views(batch: pa.RecordBatch, kinds: pa.Array) -> tuple[memoryview, ...]:
+    payload = batch.column("payload")
+    numbers = [batch.column(name) for name in ("seqno", "commit_ts", "rows")]
+    if any(column.null_count for column in numbers):
+        raise CorruptLogError(
+            "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
+        )
+    if payload.null_count:
+        payload = payload.fill_null(b"")
+    _, offsets, data = payload.buffers()
+    ends = memoryview(offsets).cast("i")[payload.offset : payload.offset + len(payload) + 1]
+    seqno, commit, rows = numbers
+    views = (_view(kinds, "B"), _view(seqno, "q"), _view(commit, "q"), _view(rows, "i"))
+    return *views, ends, memoryview(data or b"").cast("B")
+
+
+def _view(column: pa.Array, code: Literal["B", "Q", "i", "q"]) -> memoryview:
+    view: memoryview = memoryview(column.buffers()[1]).cast("B").cast(code)
+    return view[column.offset : column.offset + len(column)]
 
 
 def is_continuous(table: pa.Table) -> bool:

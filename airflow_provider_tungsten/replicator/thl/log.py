@@ -9,6 +9,7 @@ from itertools import islice
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
+from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.segment import (
     Head,
@@ -188,6 +189,14 @@ class Log:
         :raises RangeError, DivergedError, CorruptLogError: as :meth:`segments`.
         """
         return self._events(first, last, payload=True)
+
+    def read_runs(self, first: int, last: int) -> Iterator[ThlEvent | RowRun]:
+        """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
+        come as runs.
+        """
+        last = self._check_range(first, last)
+        for info in self.segments(first, last):
+            yield from self._open(info.first).runs(first, last)
 
     def scan(self, first: int, last: int | None = None) -> Iterator[ThlEvent]:
         """The same without payloads (their column is not read), up to the head where ``last`` is None."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError, TungstenError
 from airflow_provider_tungsten.replicator.thl import columns
+from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 
 FORMAT = 1
@@ -258,7 +259,15 @@ class SegmentReader:
 
         :param payload: False: it is None, and its column is not read.
         """
-        names = None if payload else columns.WITHOUT_PAYLOAD
+        for table in self._tables(first, last, None if payload else columns.WITHOUT_PAYLOAD):
+            yield from columns.to_events(table)
+
+    def runs(self, first: int, last: int) -> Iterator[ThlEvent | RowRun]:
+        """The same events, row group by row group as :func:`columns.to_runs` orders them."""
+        for table in self._tables(first, last, None):
+            yield from columns.to_runs(table)
+
+    def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
         for group, (least, greatest) in enumerate(self._groups("seqno")):
             if greatest >= first and least <= last:
                 table = self._read(group, names)
@@ -266,7 +275,7 @@ class SegmentReader:
                     seqnos = table.column("seqno").to_pylist()
                     start = bisect_left(seqnos, first)
                     table = table.slice(start, bisect_right(seqnos, last) - start)
-                yield from columns.to_events(table)
+                yield table
 
     def record(self, seqno: int) -> ThlEvent:
         """The last fragment of a seqno of this segment, without its payload."""

@@ -16,7 +16,7 @@ COUNT = 24
 @pytest.fixture
 def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     """Few compressors and little memory, so that small parts do what large ones would."""
-    monkeypatch.setattr(parts, "_CHUNK", 1000)
+    monkeypatch.setattr(parts, "CHUNK", 1000)
     monkeypatch.setattr(parts, "_BUFFERED", 8000)
     monkeypatch.setattr(parts, "_STREAMS", 3)
     with ThreadPoolExecutor(1) as background:

@@ -276,4 +276,4 @@ def test_progress_counts_rows(book: Logbook) -> None:
         token="t",
         progress=lambda *args: seen.append(args),
     )
-    assert seen == [(30_000, 45_000)]
+    assert seen == [(45_000, 45_000)]

@@ -1,0 +1,39 @@
+"""The service that is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_tungsten.replicator.storage import Storage
+from tests.benchmarks.workload import SCHEMA, LogRange
+
+NAME = "bench"
+APPLIER = "redshift"
+BUCKET = "bench"
+
+
+def service(log: LogRange, batches: dict[str, int] | None = None) -> dict[str, Any]:
+    """A service that begins with the range and reads to the log's end; one micro-batch unless `batches` says more."""
+    return {
+        "service": NAME,
+        "source": {
+            "connection": "none",
+            "server_id": 6590,
+            "start": {"event_id": f"{log.file}:{log.start}"},
+            "include": [f"{SCHEMA}.*"],
+            "min_retention_hours": 0,
+            "limits": {"max_transactions": 10**9, "max_bytes": 2**40, "max_seconds": 3600},
+        },
+        "thl": {"url": "/unused"},
+        "appliers": {
+            APPLIER: {
+                "files": {"url": f"s3://{BUCKET}/files"},
+                "batches": batches or {"max_transactions": 10**9, "max_rows": 10**9, "max_bytes": 2**40},
+            }
+        },
+    }
+
+
+def applier_folder(files: Storage) -> Storage:
+    """Where the applier's plans and files lie."""
+    return files.sub(NAME).sub(APPLIER)
