@@ -72,7 +72,6 @@ class XaStore:
         self._memory = memory
         self._pending: dict[str, Prepared] = {}
         self._pending_bytes = 0
-        self._decided: set[str] = set()
         self._numbers = count()
 
     @property
@@ -135,17 +134,12 @@ class XaStore:
             seqno = key.partition("-")[0]
             if key not in held and seqno.isdigit() and int(seqno) <= last:
                 self._storage.delete(key)
-        for key in self._decided.difference(held):
-            self._storage.delete(key)
-        self._decided.intersection_update(held)
 
     def _forget(self, xid: str) -> None:
-        name = self._names.pop(xid)
+        del self._names[xid]
         pending = self._pending.pop(xid, None)
         if pending is not None:
             self._pending_bytes -= _memory_of(pending)
-        elif name != BEFORE_THE_LOG:
-            self._decided.add(name)
 
     def _read(self, xid: str, name: str) -> Prepared:
         place = f"{self._storage.url}/{name}"

@@ -20,6 +20,7 @@ CAPABILITY = "@mariadb_slave_capability = 4"
 # Flag of COM_BINLOG_DUMP. Without it the master leaves ANNOTATE_ROWS out, and offsets have holes that nobody can check.
 SEND_ANNOTATE_ROWS = 0x02
 
+_OFFSETS = "binlog_legacy_event_pos"
 _ACTING = re.compile(r"^ *CONSTRAINT .* ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)", re.MULTILINE)
 _IDENTITY = "mariadb-"
 _TABLES = {
@@ -82,6 +83,13 @@ def retention_seconds(variables: Mapping[str, str]) -> int:
     if "binlog_expire_logs_seconds" in variables:
         return int(variables["binlog_expire_logs_seconds"])
     return int(float(variables.get("expire_logs_days", "0")) * 86400)
+
+
+def offset_finding(variables: Mapping[str, str]) -> str | None:
+    """What is wrong with the offsets in the log, which MariaDB 11.4 and later leave out inside transactions."""
+    if variables.get(_OFFSETS, "ON") == "ON":
+        return None
+    return f"{_OFFSETS} is OFF, so that events do not say where they end: {setting(_OFFSETS, 'ON')}"
 
 
 def prepared_xids(connection: Connection) -> tuple[str, ...]:

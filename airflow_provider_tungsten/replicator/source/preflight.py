@@ -44,13 +44,8 @@ _NOT_TOLD = frozenset({ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.XAER_RMERR})
 _CLOCK_SECONDS = 5.0
 
 _VARIABLES = (
-    *(
-        "aurora_version",
-        "expire_logs_days",
-        "binlog_expire_logs_auto_purge",
-        "binlog_expire_logs_seconds",
-        "binlog_format",
-    ),
+    *("aurora_version", "binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format"),
+    *("binlog_legacy_event_pos", "expire_logs_days"),
     *("binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "gtid_mode", "gtid_purged"),
     *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
     *("server_uuid", "sync_binlog"),
@@ -251,6 +246,8 @@ class _Examination:
             value = self._variables.get(name, needed)
             if value.upper() != needed:
                 yield f"{name} is {value}, {reason}: {self._setting(name, repr(needed))}"
+        if self._server.mariadb and (finding := mariadb.offset_finding(self._variables)):
+            yield finding
         if self._variables.get("sync_binlog") != "1":
             self._warnings.append(
                 f"sync_binlog is {self._variables.get('sync_binlog')}: a crash of the source can take back "
