@@ -246,3 +246,26 @@ def test_load_data_is_a_statement_like_any_other(made: Events) -> None:
     load = made.event(EventType.EXECUTE_LOAD_QUERY, query[:13] + bytes(13) + query[13:])
     with pytest.raises(UnsupportedError, match="LOAD.*in statement format"):
         assembled([*made.begin(), made.event(EventType.BEGIN_LOAD_QUERY, bytes(9)), load])
+
+
+def test_gtids_may_be_switched_on_while_the_log_is_read(made: Events) -> None:
+    body = b"\0" + bytes(24) + bytes(17)
+    rows = [made.query("BEGIN"), *made.one_row(), made.event(EventType.XID, bytes(8))]
+    events = [made.event(EventType.ANONYMOUS_GTID, body), *rows, *made.transaction()]
+    taking = assembler()
+    taking.take([*events, made.event(EventType.ANONYMOUS_GTID, body), *rows])
+    assert [event.gtid for event in taking.drain()] == ["", f"{UUID}:1", ""]
+    assert taking.resume.gtid_executed == f"{UUID}:1"
+
+
+def test_a_transaction_of_a_gtid_alone_moves_the_place(made: Events) -> None:
+    taking = assembler()
+    taking.take([*made.begin(), made.query("COMMIT"), made.gtid(), made.query("FLUSH TABLES")])
+    assert [*taking.drain()] == []
+    assert (taking.resume.gtid_executed, taking.resume.position) == (f"{UUID}:1-2", made.position)
+
+
+def test_a_table_made_of_a_query_comes_before_its_rows(made: Events) -> None:
+    create = made.query("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)) START TRANSACTION")
+    first, second = assembled([*made.begin(), create, *made.one_row(), made.event(EventType.XID, bytes(8))])
+    assert [(event.seqno, event.kind) for event in (first, second)] == [(1, "ddl"), (1, "insert")]
