@@ -398,7 +398,7 @@ def _skip_value(reader: Reader) -> None:
         reader.string()
     elif reader.peek() == "(":
         reader.parenthesised()
-    elif word == "." or word[0].isdigit():
+    elif word == "." or word[:1].isdigit():
         _skip_rest_of_number(word, reader)
 
 

@@ -6,7 +6,12 @@ import re
 from pathlib import Path
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.filters.tokens import Dialect, statements
+from airflow_provider_tungsten.replicator.filters.tokens import (
+    Dialect,
+    NotUnderstoodError,
+    Reader,
+    statements,
+)
 from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.thl.event import event_id, parse_event_id
@@ -43,12 +48,19 @@ def catalog_of_dump(path: str | Path, *, folds: bool = False) -> Catalog:
     for sql in _statements(_text(path)):
         words = Session().words(sql)
         if words.skip("USE"):
-            schema = words.name()
+            schema = _name(words)
         else:
             catalog.apply(sql, Session(schema), f"{path}, {' '.join(sql.split()[:3])}")
     if not len(catalog):
         raise ConfigurationError(f"{path} holds no table of a named database: {_TAKE_IT}")
     return catalog
+
+
+def _name(words: Reader) -> str:
+    try:
+        return words.name()
+    except NotUnderstoodError:
+        raise ConfigurationError(f"a schema dump that says USE {words.rest}: {_TAKE_IT}") from None
 
 
 def place_of_dump(path: str | Path) -> str | None:
