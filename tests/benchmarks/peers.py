@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pymysql.constants import COMMAND
+
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect
-from airflow_provider_tungsten.replicator.source.stream import Replica, _request, register
 from tests.benchmarks.workload import SCHEMA, LogRange
 from tests.stack.mysql import MySQL
 from tests.stack.provision import cache, mysql_root, mysqld_on_path
 
 SERVER_ID = 6599
+NON_BLOCK = 1
 
 
 class NotHere(RuntimeError):
@@ -84,10 +87,11 @@ def mysql_event_stream(mysql: MySQL, log: LogRange, limit: int) -> float:
 
 def raw_packets(mysql: MySQL, log: LogRange) -> float:
     """PyMySQL hands out every packet of the log and nobody looks at it."""
-    endpoint = MySQLEndpoint(mysql.host, mysql.port, mysql.user, mysql.password)
-    connection = connect(endpoint)
-    register(connection, Replica(endpoint, SERVER_ID, "bench"))
-    _request(connection, SERVER_ID, log.file, log.start)
+    connection = connect(MySQLEndpoint(mysql.host, mysql.port, mysql.user, mysql.password))
+    with connection.cursor() as cursor:
+        cursor.execute("SET @source_binlog_checksum = @@global.binlog_checksum")
+    request = struct.pack("<IHI", log.start, NON_BLOCK, SERVER_ID) + log.file.encode()
+    connection._execute_command(COMMAND.COM_BINLOG_DUMP, request)  # type: ignore[attr-defined]
     started = time.perf_counter()
     while not connection._read_packet().is_eof_packet():  # type: ignore[attr-defined]
         pass

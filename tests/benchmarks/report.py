@@ -118,11 +118,11 @@ def plot(figures: dict[str, float], path: Path) -> None:
         axes.text(value * 1.08, place, f"{number(value)} ×", va="center", fontsize=8)
     axes.set_yticks(places, [peer for _, peer, _ in bars], fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(min(0.5, *(value for _, _, value in bars)), max(value for _, _, value in bars) * 3)
+    axes.set_xlim(min(1.0, *(value for _, _, value in bars)) / 2, max(value for _, _, value in bars) * 3)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_title("How many times the rate of …", fontsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
-    axes.legend(handles, colors, fontsize=8, loc="lower right")
+    axes.legend(handles, colors, fontsize=8, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
     figure_.tight_layout()
     figure_.savefig(path)
