@@ -5,8 +5,10 @@ Where a transaction begins and ends is the assembler's business.
 
 from __future__ import annotations
 
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Rows, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import Event
+from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.binlog.table_map import KnownTables, TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
@@ -22,7 +24,7 @@ _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 class _Table:
     """A table map of an included table, with what its rows need."""
 
-    __slots__ = ("columns", "frames", "keep", "key", "layout", "name")
+    __slots__ = ("columns", "frames", "keep", "key", "layout", "name", "partial")
 
     def __init__(self, maps: TableMaps, table_filter: TableFilter, body: bytes) -> None:
         definition = maps.definition(body)
@@ -33,6 +35,7 @@ class _Table:
         self.name = definition.name
         self.columns = len(names)
         self.layout = RowLayout(definition)
+        self.partial = PartialUpdates(definition)
         self.keep: list[bool] | None = [name not in excluded for name in names] if excluded else None
         if excluded:
             definition = definition.without(excluded)
@@ -86,7 +89,9 @@ class Collector:
             self._known_tables[body] = self._open_tables[body[:6]] = table
 
     def on_rows(self, event: Event) -> None:
-        """:raises UnsupportedError: images without all columns, or partial ones.
+        """Partial updates are kept as whole ones.
+
+        :raises UnsupportedError: images without all columns.
         :raises CorruptLogError: no table map in front, or images that do not fit it.
         """
         if self.skip:
@@ -100,6 +105,9 @@ class Collector:
             raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them") from None
         if table is None:
             return
+        if event.type == EventType.PARTIAL_UPDATE_ROWS:
+            event = table.partial.whole_event(event)
+            body = event.body
         frame = table.frames.get(event.type)
         if frame is None or not body.startswith(frame[0]):
             frame = _frame(event, table)

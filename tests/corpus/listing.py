@@ -12,7 +12,7 @@ from typing import NamedTuple
 from airflow_provider_tungsten.replicator.binlog.definition import Column
 
 _CHANGE = re.compile(rb"### (INSERT INTO|UPDATE|DELETE FROM) `((?:[^`]|``)*)`\.`((?:[^`]|``)*)`$")
-_VALUE = re.compile(rb"###   @(\d+)=(.*?) +/\* .*? \*/$", re.DOTALL)
+_VALUE = re.compile(rb"###   @(\d+)=(.*?)(?: +/\* .*? \*/)?$", re.DOTALL)
 _GTID = re.compile(rb"SET @@SESSION.GTID_NEXT= '([^']*)'")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"b": b"\b", b"Z": b"\x1a"}

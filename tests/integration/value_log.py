@@ -12,6 +12,7 @@ from airflow_provider_tungsten.replicator.binlog.constants import ROWS_EVENTS, E
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import Event, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import EventStream, payload_events
+from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps
 from tests.integration.value_types import Kind
@@ -46,6 +47,7 @@ class Log:
     def __init__(self, server: MySQL, database: str) -> None:
         self.server = server
         self._is_mariadb = isinstance(server, MariaDB)
+        self.partial_events = 0
         self.connection = server.connect(database=database)
         self.run("SET time_zone='+00:00', sql_mode=''")
 
@@ -92,7 +94,11 @@ class Log:
         for event in self._events(file, position):
             if event.type == EventType.TABLE_MAP:
                 maps.add(event.body)
-            elif event.type in ROWS_EVENTS:
+            elif event.type in ROWS_EVENTS | {EventType.PARTIAL_UPDATE_ROWS}:
+                if event.type == EventType.PARTIAL_UPDATE_ROWS:
+                    definition = maps.get(int.from_bytes(event.body[:6], "little"))
+                    event = PartialUpdates(definition).whole_event(event)
+                    self.partial_events += 1
                 rows = parse_rows(event)
                 assert rows.full_image
                 encoder = CsvEncoder(

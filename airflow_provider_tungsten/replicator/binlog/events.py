@@ -443,8 +443,5 @@ def _all_set(bits: bytes, columns: int) -> bool:
 
 def _not_rows(event: Event) -> str:
     if event.type == EventType.PARTIAL_UPDATE_ROWS:
-        return (
-            f"{event.place}: partial JSON updates ({event_name(event.type)}) are not understood; "
-            "SET GLOBAL binlog_row_value_options='' (and in sessions that set it), then start behind this place"
-        )
+        return f"{event.place}: {event_name(event.type)} holds JSON diffs, which are to be applied first (see `partial`)"
     return f"{event.place}: {event_name(event.type)} is not a rows event that is understood"

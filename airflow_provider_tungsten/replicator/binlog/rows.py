@@ -118,7 +118,7 @@ class RowLayout(_images.RowLayout):
     """
 
     def __init__(self, definition: TableDefinition) -> None:
-        super().__init__(definition.name, _names(definition), _fields(definition))
+        super().__init__(definition.name, names(definition), fields(definition))
 
 
 class CsvEncoder(_csv.CsvEncoder):
@@ -168,8 +168,8 @@ class CsvEncoder(_csv.CsvEncoder):
             )
         super().__init__(
             definition.name,
-            _names(definition),
-            _fields(definition),
+            names(definition),
+            fields(definition),
             header,
             null=null,
             service=service,
@@ -188,11 +188,13 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _names(definition: TableDefinition) -> tuple[str, ...]:
+def names(definition: TableDefinition) -> tuple[str, ...]:
+    """Of the columns: what compiled walkers over its row images are made with, together with :func:`fields`."""
     return tuple(column.name for column in definition.columns)
 
 
-def _fields(definition: TableDefinition) -> list[_Field]:
+def fields(definition: TableDefinition) -> list[_Field]:
+    """:raises CorruptLogError: a column that cannot be."""
     return [_field(definition.name, column) for column in definition.columns]
 
 

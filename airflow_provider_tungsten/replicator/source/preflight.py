@@ -46,7 +46,7 @@ _CLOCK_SECONDS = 5.0
 _VARIABLES = (
     *("aurora_version", "binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format"),
     *("binlog_legacy_event_pos", "expire_logs_days"),
-    *("binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "gtid_mode", "gtid_purged"),
+    *("binlog_row_image", "binlog_row_metadata", "gtid_mode", "gtid_purged"),
     *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
     *("server_uuid", "sync_binlog"),
 )
@@ -56,7 +56,6 @@ _NO_MYSQL = ("tidb", "vitess", "planetscale")
 _NEEDED = {
     "binlog_format": ("ROW", "other formats log statements, not rows"),
     "binlog_row_image": ("FULL", "other images lack columns"),
-    "binlog_row_value_options": ("", "partial JSON updates hold no whole value"),
 }
 _NEEDED_OF_MARIADB = {"binlog_row_metadata": ("FULL", "without it the log does not name columns and keys")}
 

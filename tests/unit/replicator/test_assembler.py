@@ -93,11 +93,6 @@ def test_rollback_leaves_nothing_but_the_place(made: Events) -> None:
 STOPPERS: dict[str, Callable[[Events], list[Event]]] = {
     "INCIDENT": lambda made: [made.event(EventType.INCIDENT, bytes(3))],
     "unknown event type 99": lambda made: [made.event(99)],
-    "partial JSON": lambda made: [
-        *made.begin(),
-        *made.one_row(),
-        made.rows(kind=EventType.PARTIAL_UPDATE_ROWS),
-    ],
     "XA COMMIT of X'61',X'',1, whose PREPARE was not read": lambda made: [
         made.gtid(),
         made.query("XA COMMIT X'61',X'',1"),

@@ -171,8 +171,8 @@ def test_rows_of_version_1() -> None:
     assert (rows.stmt_end, rows.columns, body[rows.payload_offset :]) == (False, 2, b"rest")
 
 
-def test_partial_updates_are_refused_with_the_setting() -> None:
-    with pytest.raises(UnsupportedError, match=r"log\.000001:100: .*binlog_row_value_options=''"):
+def test_partial_updates_are_no_rows_until_they_are_applied() -> None:
+    with pytest.raises(UnsupportedError, match=r"log\.000001:100: PARTIAL_UPDATE_ROWS .*holds JSON diffs"):
         parse_rows(_rows(EventType.PARTIAL_UPDATE_ROWS, b"\xff\x01\xff\x01"))
 
 
