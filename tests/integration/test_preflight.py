@@ -81,7 +81,7 @@ def test_all_findings_come_at_once_and_nothing_is_written(unfit: MySQL, tmp_path
         "does not log: shop.child",
     ):
         assert word in found
-    assert len(caught.value.findings) == 8
+    assert len(caught.value.findings) == 7
     assert list(tmp_path.rglob("*.parquet")) == []
 
 
