@@ -64,6 +64,9 @@ BODIES: dict[str, Callable[[], object]] = {
     "a table map whose optional metadata are huge": lambda: TableMaps().definition(
         _table_map(rest=b"\x02\x04" + HUGE)
     ),
+    "a character set for a column, and then none": lambda: TableMaps().definition(
+        _table_map(rest=b"\x02\x01\x01\x00\x02\x02\x08\x00\x04\x05\x02id\x01v")
+    ),
     "an ENUM of countless members": lambda: TableMaps().definition(
         _table_map(b"\x01\xfe", b"\x02\xf7\x01", b"\x01\x04\x02\x01e\x0a\x01\x2d\x06\x09" + HUGE)
     ),

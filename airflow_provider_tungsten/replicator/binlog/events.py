@@ -243,6 +243,9 @@ def _zigzag(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
+_TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}")
+
+
 def _parse_tagged_gtid(body: bytes) -> Gtid:
     """MySQL's serialization library: version, size, last field to be understood, then fields by number.
 
@@ -276,6 +279,8 @@ def _parse_tagged_gtid(body: bytes) -> Gtid:
             break  # behind the last field that must be understood
     if at > len(body) or len(raw) != 16 or 2 not in values:
         raise CorruptLogError("a GTID_TAGGED event is cut short")
+    if tag and not _TAG.fullmatch(tag):
+        raise CorruptLogError("a GTID_TAGGED event has a tag that is none")
     gno = _zigzag(values[2])
     if gno < 1:
         raise CorruptLogError(f"a GTID_TAGGED event has the impossible number {gno}")

@@ -325,6 +325,10 @@ class _Metadata:
             return self.numbers(each_kind)
         numbers = self.numbers(default_kind)
         collations = [numbers[0]] * count if numbers else []
+        if numbers and len(numbers) % 2 == 0:
+            raise CorruptLogError(
+                "a TABLE_MAP names a column that differs in its character set, and not the set"
+            )
         for index, collation in zip(numbers[1::2], numbers[2::2], strict=True):
             if index >= count:
                 raise CorruptLogError("a TABLE_MAP names the character set of a column that is not there")
