@@ -1,4 +1,7 @@
-"""Binlog events to committed transactions, as THL events. Knows no server and no log: events come in, THL events wait.
+"""Binlog events to committed transactions, as rows of the THL. Knows no server and no log: events come in, rows wait.
+
+Plain transactions are taken in by the compiled part (`binlog._assembly`), which keeps the state of the open transaction and
+of the last whole one; the handlers here get what it leaves: events that are rare, and those that do not look right.
 
 Fails closed: what is not understood stops, with its place.
 """
@@ -7,10 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple, NoReturn
 
+import pyarrow as pa
+
+from airflow_provider_tungsten.replicator.binlog._assembly import Assembly
 from airflow_provider_tungsten.replicator.binlog.constants import EventType, event_name, is_skippable
 from airflow_provider_tungsten.replicator.binlog.events import (
     Gtid,
@@ -42,13 +48,16 @@ from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.savepoints import Savepoints, SavepointStatement, parse_savepoint
 from airflow_provider_tungsten.replicator.schema.tables import Tables
+from airflow_provider_tungsten.replicator.thl import columns
+from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 from airflow_provider_tungsten.replicator.xa import Fragments, Prepared, XaStore
 
 _NO_GTID = Gtid("", 0, "", 0, 0, 0)
 # Older servers write none where GTIDs are off: a transaction begins with BEGIN, or is a statement alone.
 _ANONYMOUS_GTIDS = (5, 7, 6)
-UNKNOWN_SHARD = "#UNKNOWN"
+FRAGMENT_BYTES = 1024 * 1024
+_KNOWN_TABLES = 10_000
 _ANOTHER_HISTORY = (
     "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "
     "history and records the gap, behind which the tables must be loaded again"
@@ -85,8 +94,8 @@ class Origin(NamedTuple):
     next_seqno: int
 
 
-class Assembler:
-    """Takes events in the order of the log and keeps the THL events of whole transactions until they are drained.
+class Assembler(Assembly):
+    """Takes events in the order of the log and keeps the rows of whole transactions until they are drained.
 
     :param resume: where the events begin: at ``transaction_start`` where there is one, and then the first transaction is
         only compared with the one we hold; else at ``position``.
@@ -106,6 +115,7 @@ class Assembler:
         spool_bytes: int,
         tables: Tables | None = None,
     ) -> None:
+        super().__init__(limits, spool_bytes, GROUP_BYTES, GROUP_EVENTS, FRAGMENT_BYTES)
         self._origin = origin
         self._filter = table_filter
         self._limits = limits
@@ -124,24 +134,14 @@ class Assembler:
         self._file_created = resume.file_created
         self._expected = resume if resume.transaction_start is not None else None
         # Of the open transaction:
-        self._gtid: Gtid | MariadbGtid | None = None
-        self._start = 0
-        self._thread: int | None = None
-        self._begun = False
         self._without_gtids = False
         self._savepoints = Savepoints()
-        self._collector = collector = Collector(table_filter, spool_bytes, tables)
+        self._prepared_before: Prepared | None = None
+        self._collector = collector = Collector(self, table_filter, spool_bytes, tables)
         self._tables = tables
         # Results:
-        self._ready: list[ThlEvent] = []
-        self._ready_before: list[Iterable[ThlEvent]] = []
-        self._extracted_ts = 0
+        self._ready: list[Iterable[pa.Table]] = []
         self.next_seqno = origin.next_seqno
-        self.transactions = 0
-        self.rows = 0
-        self.bytes = 0
-        self.ended = ""
-        self._asked_to_end = ""
         self._handlers: dict[int, Callable[[Event], None]] = {
             EventType.GTID: self._on_gtid,
             EventType.ANONYMOUS_GTID: self._on_gtid,
@@ -169,6 +169,7 @@ class Assembler:
     @property
     def resume(self) -> Resume:
         """Behind the last whole transaction."""
+        self._sync()
         return Resume(
             server_uuid=self._server_uuid,
             file=self._file,
@@ -199,36 +200,50 @@ class Assembler:
         """Until the last transaction we hold was met again: what it means when reading fails, or ends, before that."""
         return None if self._expected is None else DivergedError(self._another(self._expected))
 
-    def feed(self, stream: EventStream, chunk: bytes | memoryview) -> None:
-        """Takes in what the stream makes of the next piece of the log; as :meth:`take`."""
-        self.take(stream.feed(chunk))
-
-    def take(self, events: Sequence[Event]) -> None:
-        """Takes in events up to the one that ends reading; see ``ended``.
+    def feed(self, stream: EventStream, chunk: bytes | memoryview) -> Iterator[None]:
+        """Takes in the next piece of the log, up to the event that ends reading; see ``ended``. Yields when so much waits
+        that it should be drained.
 
         :raises UnsupportedError: something that is not understood, or must not stand in the log.
         :raises CorruptLogError: events that do not fit together.
         :raises DivergedError: the first transaction is not the one we hold.
         """
         self._extracted_ts = time.time_ns() // 1000
-        handlers, other = self._handlers, self._on_other
+        self.paused = bool(self.ended)
+        stream.feed_to(self, chunk)
+        while self.paused and not self.ended:
+            yield
+            self.paused = False
+            stream.feed_to(self, b"")
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Takes in events that do not come from a stream."""
+        self._extracted_ts = time.time_ns() // 1000
         for event in events:
-            if self.ended:
-                return
-            try:
-                handlers.get(event[0], other)(event)
-            except (UnsupportedError, CorruptLogError) as error:
-                if event.file in str(error):
-                    raise
-                raise type(error)(f"{event.place}: {error}") from None
+            self.take_event(event)
 
-    def drain(self) -> Iterator[ThlEvent]:
-        """The THL events of all whole transactions that were taken in since the last call."""
-        before, ready = self._ready_before, self._ready
-        self._ready_before, self._ready = [], []
-        return chain(chain.from_iterable(before), ready)
+    def drain(self) -> Iterator[pa.Table]:
+        """The rows of all whole transactions that were taken in since the last call. To be used up before the next event."""
+        ready, self._ready = self._ready, []
+        yield from chain.from_iterable(ready)
+        if self.fragments.whole:
+            yield self._taken()
+        if len(self.fragments.keys) > _KNOWN_TABLES and self.fragments.forget_keys():
+            self._collector.forget_tables()
 
-    # Events, the frequent ones first
+    def _taken(self) -> pa.Table:
+        origin = self._origin
+        return columns.of_fragments(
+            self.fragments.take(), self.fragments.keys, origin.source_id, origin.epoch_number
+        )
+
+    def _on_event(self, event: Event) -> None:
+        self._handlers.get(event.type, self._on_other)(event)
+
+    def _spill(self) -> None:
+        self._collector.spill()
+
+    # Where transactions begin and end
 
     def _on_gtid(self, event: Event) -> None:
         if self._gtid is not None:
@@ -242,14 +257,13 @@ class Assembler:
             raise _mixed_gtids(event)
         gtid = parse_gtid(event.type, event.body)
         self._open(event, gtid)
-        self._collector.skip = self._expected is not None or (
+        self.skip = self._expected is not None or (
             gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
         )
 
     def _open(self, event: Event, gtid: Gtid | MariadbGtid) -> None:
         self._gtid = gtid
         self._start = event.start
-        self._collector.open = True
 
     def _on_mariadb_gtid(self, event: Event) -> None:
         """Begins the transaction, too: no BEGIN follows."""
@@ -260,13 +274,13 @@ class Assembler:
         gtid = parse_mariadb_gtid(event)
         self._open(event, gtid)
         self._begun = not gtid.standalone
-        self._collector.skip = self._expected is not None
+        self.skip = self._expected is not None
 
     def _on_query(self, event: Event) -> None:
         body = event.body
         if self._gtid is None and self._without_gtids:
             self._open(event, _NO_GTID)
-            self._collector.skip = self._expected is not None
+            self.skip = self._expected is not None
         if is_begin(body):
             if self._gtid is None or self._begun:
                 raise CorruptLogError(f"{event.place}: a BEGIN without a GTID before it")
@@ -279,65 +293,36 @@ class Assembler:
 
     def _commit(self, event: Event, prepared: Prepared | None = None) -> None:
         """The open transaction is whole: its fragments, or those it `prepared`, get a seqno, if there are any."""
-        gtid = self._gtid
-        if gtid is None:
+        if self._gtid is None:
             raise CorruptLogError(
                 f"{event.place}: {event_name(event.type)} ends a transaction that did not begin"
             )
-        text = str(gtid)
-        seconds = event.timestamp * 1_000_000
-        commit_ts = gtid.commit_ts or seconds
-        if self._expected is not None:
-            self._compare(self._expected, (event.file, event.end, text, commit_ts))
-        else:
-            self.bytes += event.end - self._start
-        self._last_start, self._last_gtid, self._last_ts = self._start, text, commit_ts
-        self._position = event.end
-        if not self._collector.skip:
-            watermark = gtid.immediate_commit_ts or seconds
-            if watermark > self._watermark:
-                self._watermark = watermark
-            if prepared is not None:
-                self._keep(event, prepared.fragments, prepared.rows)
-            elif fragments := self._collector.fragments:
-                self._keep(event, fragments, self._collector.rows)
-        gtid.add_to(self._executed)
-        self._gtid = None
-        self._thread = None
-        self._begun = False
+        if prepared is not None and len(prepared.fragments):
+            self._prepared_before = prepared
+            self._spooled = True
+        super()._commit(event)
+
+    def _on_commit(self) -> None:
+        """Behind a transaction that was marked as ``_special``."""
+        self._savepoints.clear()
         if self._tables is not None:
             self._tables.commit()
-        self._collector.forget()
-        if self._savepoints:
-            self._savepoints.clear()
-        self._check_limits(event)
 
-    def _keep(self, event: Event, fragments: Fragments, rows: int) -> None:
-        """Adds the open transaction to what is ready."""
-        if not len(fragments):
-            return
-        place = event_id(event.file, event.end, self._thread)
-        times = (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts)
-        made = _thl_events(fragments, self.next_seqno, self._origin, place, times)
-        if fragments.on_disk:
-            self._ready_before += (self._ready, made)
-            self._ready = []
+    def _keep_spooled(self, place: str) -> int:
+        """Lets the open transaction, which is not in memory, wait behind those before it; its rows."""
+        if self.fragments.whole:
+            self._ready.append([self._taken()])
+        if (prepared := self._prepared_before) is not None:
+            rows, fragments = prepared.rows, prepared.fragments
+            self._prepared_before, self._spooled = None, False
         else:
-            self._ready += made
-        self.next_seqno += 1
-        self.transactions += 1
-        self.rows += rows
-
-    def _check_limits(self, event: Event) -> None:
-        limits = self._limits
-        if event.end >= limits.position and event.file == limits.file:
-            self.ended = "head"
-        elif self.transactions >= limits.transactions:
-            self.ended = "max_transactions"
-        elif self.bytes >= limits.bytes:
-            self.ended = "max_bytes"
-        elif self._asked_to_end:
-            self.ended = self._asked_to_end
+            rows, fragments = self._collector.hand_over()
+        times = (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts)
+        self._ready.append(
+            columns.to_tables(_thl_events(fragments, self.next_seqno, self._origin, place, times))
+        )
+        self.paused = True
+        return rows
 
     def _compare(self, expected: Resume, found: tuple[str, int, str, int]) -> None:
         """The first transaction must be the one that was read last before."""
@@ -365,8 +350,9 @@ class Assembler:
         elif head.startswith("XA "):
             self._on_xa(event, query)
         else:
-            if not (self._collector.skip or self._gtid.void):
+            if not (self.skip or self._gtid.void):
                 self._add_statement(event, query)
+                self._special = True
                 if self._tables is not None and self._tables.apply(query, event.place):
                     self._collector.forget_tables()
             if not self._begun:
@@ -377,21 +363,21 @@ class Assembler:
         self._on_statement(event, parse_execute_load(event.body))
 
     def _on_compressed(self, event: Event) -> None:
-        plain = decompressed(event)
-        self._handlers[plain.type](plain)
+        self.take_event(decompressed(event))
 
     def _on_rollback(self, event: Event) -> None:
-        if len(self._collector.fragments):
+        if self._collector.mark():
             self._check_undoable(event)
         self._collector.forget()
         self._commit(event)
 
     def _on_savepoint(self, event: Event, statement: SavepointStatement) -> None:
         """MySQL itself cuts rolled-back rows out, unless something that cannot be rolled back follows the savepoint."""
-        if self._collector.skip:
+        if self.skip:
             return
         verb, name = statement
-        kept = len(self._collector.fragments)
+        self._special = True
+        kept = self._collector.mark()
         if verb == "set":
             self._savepoints.set(name, kept)
         elif verb == "release":
@@ -424,7 +410,7 @@ class Assembler:
             self._begun = True
         elif verb == "END":
             return
-        elif self._collector.skip:
+        elif self.skip:
             self._commit(event)
         elif verb == "ROLLBACK":
             self._xa.discard(xid)
@@ -451,7 +437,7 @@ class Assembler:
     def _on_xa_prepare(self, event: Event) -> None:
         """Rows of one phase are committed; of two they wait."""
         one_phase, xid = parse_xa_prepare(event.body)
-        if self._gtid is not None and not (one_phase or self._collector.skip):
+        if self._gtid is not None and not (one_phase or self.skip):
             rows, fragments = self._collector.hand_over()
             place = event_id(event.file, event.end, self._thread)
             self._xa.hold(xid, self.next_seqno, Prepared(place, str(self._gtid), rows, fragments))
@@ -478,11 +464,11 @@ class Assembler:
             self._collector.add_statement(kind, *tables[0], text, options)
 
     def _on_payload(self, event: Event) -> None:
-        if self._collector.skip:
+        if self.skip:
             self._commit(event)
             return
         for inner in payload_events(event):
-            self._handlers.get(inner.type, self._on_other)(inner)
+            self.take_event(inner)
         if self._gtid is not None:
             raise CorruptLogError(f"{event.place}: a compressed transaction without its end")
 
@@ -563,7 +549,7 @@ def _thl_events(
             kind,
             schema,
             table,
-            schema or UNKNOWN_SHARD,
+            schema or columns.UNKNOWN_SHARD,
             rows,
             definition,
             payload,

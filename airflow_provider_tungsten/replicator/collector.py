@@ -1,10 +1,12 @@
 """What an open transaction will leave in the log: row images by table and operation, and statements, as fragments.
 
-Where a transaction begins and ends is the assembler's business.
+Plain events come here once a table at most: `binlog._assembly` knows then what to do. Where a transaction begins and ends
+is the assembler's business.
 """
 
 from __future__ import annotations
 
+from airflow_provider_tungsten.replicator.binlog._assembly import Assembly, Table
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Rows, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import Event
@@ -16,77 +18,77 @@ from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind
 
-FRAGMENT_BYTES = 1024 * 1024
+_KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 
 
-class _Table:
+class _Table(Table):
     """A table map of an included table, with what its rows need."""
 
-    __slots__ = ("columns", "frames", "keep", "key", "layout", "name", "partial")
-
-    def __init__(self, maps: TableMaps, table_filter: TableFilter, body: bytes) -> None:
-        definition = maps.definition(body)
-        names = [column.name for column in definition.columns]
-        excluded = (
-            table_filter.excluded_columns(definition.schema, definition.table, names) | definition.hidden
-        )
-        self.name = definition.name
-        self.columns = len(names)
-        self.layout = RowLayout(definition)
-        self.partial = PartialUpdates(definition)
-        self.keep: list[bool] | None = [name not in excluded for name in names] if excluded else None
-        if excluded:
-            definition = definition.without(excluded)
-        self.key = TableKey(definition.schema, definition.table, definition.json)
-        # Event type → the bytes in front of the row images that were last seen, and what they say.
-        self.frames: dict[int, tuple[bytes, Rows]] = {}
+    name: str
+    partial: PartialUpdates
 
 
 class Collector:
-    """Takes the events inside transactions, one transaction after the other.
+    """Takes the events inside transactions that are not plain, one transaction after the other.
 
-    Small transactions are many: what is the same in all of a table's is found by the bytes that say it.
-
-    :param spool_bytes: what a transaction may take in memory.
+    :param assembly: keeps the open transaction's fragments; those that outgrow memory are kept here, on disk.
+    :param spool_bytes: what a transaction that is handed over may take in memory.
     :param known: names what table maps leave out; see :meth:`forget_tables`.
-
-    Attributes: ``open``: whether there is a transaction; ``skip``: rows are not kept until the transaction ends; ``rows``: of the open transaction.
     """
 
-    def __init__(self, table_filter: TableFilter, spool_bytes: int, known: KnownTables | None = None) -> None:
-        self.open = False
-        self.skip = False
-        self.rows = 0
+    def __init__(
+        self,
+        assembly: Assembly,
+        table_filter: TableFilter,
+        spool_bytes: int,
+        known: KnownTables | None = None,
+    ) -> None:
+        self._assembly = assembly
+        self._fragments = assembly.fragments
         self._filter = table_filter
-        self._spool_bytes = spool_bytes
-        self._spool = Spool(spool_bytes)
         self._maps = TableMaps(known)
-        self._known_tables: dict[bytes, _Table | None] = {}
-        self._open_tables: dict[bytes, _Table | None] = {}
-        # Row images of one table and operation that are not yet a fragment:
-        self._images: list[bytes] = []
-        self._bytes = 0
-        self._rows = 0
-        self._table: _Table | None = None
-        self._kind = Kind.INSERT
+        self._tables: dict[bytes, _Table | None] = {}
+        self._spool_bytes = spool_bytes
+        self._spool = Spool(0)
+        self._rows = 0  # in the spool
 
     def on_table_map(self, event: Event) -> None:
         """:raises CorruptLogError: outside of any transaction."""
-        if not self.open:
+        if self._assembly._gtid is None:
             raise CorruptLogError(f"{event.place}: a TABLE_MAP outside of any transaction")
-        if self.skip:
+        if self._assembly.skip:
             return
         body = event.body
         try:
-            self._open_tables[body[:6]] = self._known_tables[body]
+            table = self._tables[body[6:]]
         except KeyError:
-            if len(self._known_tables) >= _CACHED_TABLE_MAPS:
-                self._known_tables.clear()
+            if len(self._tables) >= _CACHED_TABLE_MAPS:
+                self._tables.clear()
             included = self._filter.includes(*table_name(body))
-            table = _Table(self._maps, self._filter, body) if included else None
-            self._known_tables[body] = self._open_tables[body[:6]] = table
+            table = self._tables[body[6:]] = self._table(body) if included else None
+        self._assembly.know(body, table)
+
+    def _table(self, body: bytes) -> _Table:
+        definition = self._maps.definition(body)
+        names = [column.name for column in definition.columns]
+        excluded = (
+            self._filter.excluded_columns(definition.schema, definition.table, names) | definition.hidden
+        )
+        left = definition.without(excluded) if excluded else definition
+        key = self._fragments.number(TableKey(left.schema, left.table, left.json))
+        keep = [name not in excluded for name in names] if excluded else None
+        table = _Table(key, RowLayout(definition), len(names), keep)
+        table.name = definition.name
+        table.partial = PartialUpdates(definition)
+        return table
+
+    def forget_tables(self) -> None:
+        """What is known of tables otherwise has changed: every table map is parsed anew."""
+        self._maps.forget()
+        self._tables.clear()
+        self._assembly.forget_tables()
 
     def on_rows(self, event: Event) -> None:
         """Partial updates are kept as whole ones.
@@ -94,95 +96,84 @@ class Collector:
         :raises UnsupportedError: images without all columns.
         :raises CorruptLogError: no table map in front, or images that do not fit it.
         """
-        if self.skip:
+        if self._assembly.skip:
             return
         body = event.body
-        try:
-            table = self._open_tables[body[:6]]
-        except KeyError:
+        known, table = self._assembly.open_table(body)
+        if not known:
             if body[:6] == _DUMMY_TABLE_ID and parse_rows(event).payload_offset == len(body):
                 return  # it holds no row and only ends a statement
-            raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them") from None
+            raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them")
         if table is None:
             return
         if event.type == EventType.PARTIAL_UPDATE_ROWS:
             event = table.partial.whole_event(event)
-            body = event.body
-        frame = table.frames.get(event.type)
-        if frame is None or not body.startswith(frame[0]):
-            frame = _frame(event, table)
-        rows = frame[1]
-        self._add(table, rows.kind, body[rows.payload_offset :])
+        rows = _frame(event, table)
+        self._add(table, rows.kind, event.body[rows.payload_offset :])
 
     def _add(self, table: _Table, kind: Kind, images: bytes) -> None:
         per_row = 2 if kind is Kind.UPDATE else 1
         count = table.layout.count(images, per_row)
         if table.keep is not None:
             images = table.layout.drop(images, count * per_row, table.keep)
-        if self._images and (
-            table is not self._table or kind is not self._kind or self._bytes + len(images) > FRAGMENT_BYTES
-        ):
-            self._end_fragment()
-        self._images.append(images)
-        self._bytes += len(images)
-        self._rows += count
-        self._table = table
-        self._kind = kind
-
-    def forget_tables(self) -> None:
-        """What is known of tables otherwise has changed."""
-        self._maps.forget()
-        self._known_tables.clear()
-        self._open_tables.clear()
+        if count:
+            self._fragments.add(table.key, _KINDS.index(kind), count, images)
 
     def add_statement(self, kind: Kind, schema: str, table: str, text: str, options: dict[str, str]) -> None:
         """A statement that is part of the transaction, or all of it."""
-        self._end_fragment()
-        self._spool.add(Fragment(kind, TableKey(schema, table, None), 0, text.encode(), options))
+        self.add(Fragment(kind, TableKey(schema, table, None), 0, text.encode(), options))
 
-    def _end_fragment(self) -> None:
-        images, table = self._images, self._table
-        if images and table is not None:
-            payload = images[0] if len(images) == 1 else b"".join(images)
-            self._spool.add(Fragment(self._kind, table.key, self._rows, payload))
-            self.rows += self._rows
-            self._images = []
-            self._bytes = self._rows = 0
+    # The open transaction's fragments, for whoever cuts them back or keeps them elsewhere
 
-    @property
-    def fragments(self) -> Spool:
-        """Of the open transaction; rows that come later begin a new one."""
-        self._end_fragment()
-        return self._spool
+    def add(self, fragment: Fragment) -> None:
+        number = self._fragments.number(fragment.table)
+        self._fragments.add(
+            number, _KINDS.index(fragment.kind), fragment.rows, fragment.payload, fragment.options
+        )
+
+    def mark(self) -> int:
+        """How many fragments there are; rows that come later begin a new one. See :meth:`cut`."""
+        return len(self._spool) + self._fragments.mark()
 
     def cut(self, mark: int) -> None:
         """Takes back all but the first `mark` fragments."""
-        self._end_fragment()
-        self.rows -= self._spool.cut(mark)
+        self._fragments.cut(max(0, mark - len(self._spool)))
+        if mark < len(self._spool):
+            self._rows -= self._spool.cut(mark)
+
+    def spill(self) -> None:
+        """Moves the fragments in memory to disk."""
+        self._move(self._spool)
+        self._assembly._spooled = True
+
+    def _move(self, spool: Spool) -> None:
+        for kind, key, rows, payload, options in self._fragments.fragments():
+            spool.add(Fragment(_KINDS[kind], self._fragments.keys[key], rows, payload, options))
+            self._rows += rows
+        self._fragments.cut(0)
 
     def hand_over(self) -> tuple[int, Spool]:
         """The rows and fragments of the open transaction, which are the caller's from now on."""
-        fragments = self.fragments
-        rows = self.rows
-        self._spool = Spool(self._spool_bytes)
-        self.rows = 0
-        return rows, fragments
+        spool = self._spool if self._assembly._spooled else Spool(self._spool_bytes)
+        self._move(spool)
+        rows = self._rows
+        self._begin()
+        return rows, spool
 
     def forget(self) -> None:
-        """The transaction is over. Fragments that wait on disk stay with whoever holds them."""
-        if self._spool.on_disk:
-            self._spool = Spool(self._spool_bytes)
-        else:
+        """The transaction's fragments are worth nothing."""
+        self._fragments.cut(0)
+        if self._assembly._spooled:
             self._spool.clear()
-        if self._images:
-            self._images = []
-            self._bytes = self._rows = 0
-        self.rows = 0
-        self.skip = self.open = False
-        self._open_tables.clear()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._spool = Spool(0)
+        self._rows = 0
+        self._assembly._spooled = False
 
 
-def _frame(event: Event, table: _Table) -> tuple[bytes, Rows]:
+def _frame(event: Event, table: _Table) -> Rows:
     rows = parse_rows(event)
     if rows.columns != table.columns:
         raise CorruptLogError(
@@ -193,5 +184,4 @@ def _frame(event: Event, table: _Table) -> tuple[bytes, Rows]:
             f"{event.place}: rows of {table.name} lack columns: a session has binlog_row_image other than FULL. "
             "SET it to FULL there; exclude the table, or start behind this place with the DAG's parameter `reposition`"
         )
-    frame = table.frames[event.type] = (event.body[: rows.payload_offset], rows)
-    return frame
+    return rows

@@ -417,8 +417,8 @@ class _Task:
         try:
             with open_dump(self._replica, place.file, position) as dump:
                 for chunk in dump:
-                    reader.feed(dump.stream, chunk)
-                    self._append()
+                    for _ in reader.feed(dump.stream, chunk):
+                        self._append()
                     if self._over:
                         reader.end("max_seconds")
                     if reader.ended:
@@ -439,7 +439,7 @@ class _Task:
             raise failure
 
     def _append(self) -> None:
-        self._writer.add(self._reader.drain())
+        self._writer.add_tables(self._reader.drain())
         self._writer.commit(self._reader.resume)
 
     def _tell(self) -> None:

@@ -172,8 +172,8 @@ class _Task:
 
     def _take_in(self, dump: FilesDump) -> None:
         for chunk in dump:
-            self._reader.feed(dump.stream, chunk)
-            self._append()
+            for _ in self._reader.feed(dump.stream, chunk):
+                self._append()
             now = time.monotonic()
             if now - self._began > self._source.limits.max_seconds:
                 self._reader.end("max_seconds")
@@ -187,7 +187,7 @@ class _Task:
         return executed if isinstance(executed, GtidSet) else GtidSet()
 
     def _append(self) -> None:
-        self._writer.add(self._reader.drain())
+        self._writer.add_tables(self._reader.drain())
         self._writer.commit(self._reader.resume)
 
     def _tell(self, now: float) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pyarrow as pa
+
 from tests.fuzz.material import Material
 from tests.fuzz.targets import TARGETS
 
@@ -117,6 +119,8 @@ def _child(
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + SPARE_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        # Arrow's own allocator takes address space far ahead of what it uses.
+        pa.set_memory_pool(pa.system_memory_pool())
     done = accepted = 0
     for number in range(first, end):
         _NOTE.pack_into(note, 0, number, done, accepted)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_tungsten.replicator import collector, extractor
+from airflow_provider_tungsten.replicator import assembler, extractor
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.errors import (
@@ -226,7 +226,7 @@ def test_create_table_select_is_one_transaction_of_definition_and_rows(
 
 @pytest.fixture
 def spooling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "FRAGMENT_BYTES", 100_000)
+    monkeypatch.setattr(assembler, "FRAGMENT_BYTES", 100_000)
 
 
 @pytest.mark.usefixtures("spooling")

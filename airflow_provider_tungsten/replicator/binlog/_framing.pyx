@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog.constants import event_name
@@ -17,10 +15,6 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     parse_rotate,
 )
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
-
-cdef extern from "Python.h":
-    PyObject* PyType_GenericAlloc(PyTypeObject*, Py_ssize_t) except NULL
-    void PyTuple_SET_ITEM(PyObject*, Py_ssize_t, PyObject*)
 
 cdef enum:
     ROTATE = 4
@@ -98,26 +92,30 @@ cdef uint32_t _crc32(uint32_t crc, const uint8_t* p, size_t n) noexcept nogil:
     return ~crc
 
 
-cdef inline void _set(PyObject* event, Py_ssize_t index, object value):
-    Py_INCREF(value)
-    PyTuple_SET_ITEM(event, index, <PyObject*>value)
+cdef object event_of(const RawEvent* event, str file):
+    body = PyBytes_FromStringAndSize(<const char*>event.body, event.size)
+    return tuple.__new__(
+        Event,
+        (event.kind, event.flags, event.timestamp, event.server_id, file, event.start, event.end, body),
+    )
+
+
+cdef class EventSink:
+    """Where a stream puts its events. ``paused``, set by the sink, makes the stream keep what follows."""
+
+    cdef int take(self, const RawEvent* event, str file) except -1:
+        raise NotImplementedError
+
+
+cdef class _List(EventSink):
+    cdef list events
+
+    cdef int take(self, const RawEvent* event, str file) except -1:
+        self.events.append(event_of(event, file))
+        return 0
 
 
 cdef class EventStream:
-    cdef readonly str file
-    cdef readonly bint ended
-    cdef readonly object error
-    cdef uint64_t _position
-    cdef bint _verify
-    cdef bint _packed
-    cdef int _checksum
-    cdef int _sequence
-    cdef vector[uint8_t] _pending
-    cdef vector[uint8_t] _joined
-    cdef object _last_timestamp
-    cdef object _last_server_id
-    cdef object _last_end
-
     def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
         if framing not in ("packets", "file"):
             raise ValueError(f"not a framing: {framing!r}")
@@ -129,7 +127,6 @@ cdef class EventStream:
         self._packed = framing == "packets"
         self._checksum = CHECKSUM_UNKNOWN
         self._sequence = -1
-        self._last_timestamp = self._last_server_id = self._last_end = 0
 
     @property
     def position(self):
@@ -140,28 +137,34 @@ cdef class EventStream:
         return self._pending.size() + self._joined.size()
 
     def feed(self, const uint8_t[::1] chunk not None):
-        cdef list events = []
+        sink = _List()
+        sink.events = []
+        self.feed_to(sink, chunk)
+        return sink.events
+
+    def feed_to(self, EventSink sink not None, const uint8_t[::1] chunk not None):
         cdef size_t used
         cdef size_t size = chunk.shape[0]
-        if size == 0 or self.ended or self.error is not None:
-            return events
+        if self.ended or self.error is not None:
+            return
         if self._pending.empty():
-            used = self._take(&chunk[0], size, events)
-            self._pending.assign(&chunk[0] + used, &chunk[0] + size)
+            if size:
+                used = self._take(&chunk[0], size, sink)
+                self._pending.assign(&chunk[0] + used, &chunk[0] + size)
         else:
-            self._pending.insert(self._pending.end(), &chunk[0], &chunk[0] + size)
-            used = self._take(self._pending.data(), self._pending.size(), events)
+            if size:
+                self._pending.insert(self._pending.end(), &chunk[0], &chunk[0] + size)
+            used = self._take(self._pending.data(), self._pending.size(), sink)
             self._pending.erase(self._pending.begin(), self._pending.begin() + used)
-        return events
 
-    cdef size_t _take(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
-        return self._packets(data, size, events) if self._packed else self._bare(data, size, events)
+    cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
+        return self._packets(data, size, sink) if self._packed else self._bare(data, size, sink)
 
-    cdef size_t _bare(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
+    cdef size_t _bare(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
         """Takes in whole events as they lie in a file; how many bytes they were."""
         cdef size_t at = 0
         cdef size_t length
-        while size - at >= HEADER:
+        while size - at >= HEADER and not sink.paused:
             length = _u32(data + at + 9)
             if length > MAX_EVENT:
                 raise self._corrupt(f"an event says that it has {length} bytes: more than MySQL can write")
@@ -169,15 +172,15 @@ cdef class EventStream:
                 break
             if length < HEADER:
                 raise self._corrupt("an event is shorter than an event's header")
-            self._event(data + at, length, events)
+            self._event(data + at, length, sink)
             at += length
         return at
 
-    cdef size_t _packets(self, const uint8_t* data, size_t size, list events) except? <size_t>-1:
+    cdef size_t _packets(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
         """Takes in whole packets; how many bytes they were."""
         cdef size_t at = 0
         cdef size_t length
-        while size - at >= 4 and not self.ended and self.error is None:
+        while size - at >= 4 and not (self.ended or sink.paused) and self.error is None:
             length = _u32(data + at) & 0xFFFFFF
             if size - at - 4 < length:
                 break
@@ -185,29 +188,29 @@ cdef class EventStream:
                 raise self._corrupt("packets from the server are missing or out of order")
             self._sequence = data[at + 3]
             if length == PACKET_LIMIT or not self._joined.empty():
-                self._join(data + at + 4, length, events)
+                self._join(data + at + 4, length, sink)
             else:
-                self._packet(data + at + 4, length, events)
+                self._packet(data + at + 4, length, sink)
             at += 4 + length
         return at
 
-    cdef int _join(self, const uint8_t* data, size_t length, list events) except -1:
+    cdef int _join(self, const uint8_t* data, size_t length, EventSink sink) except -1:
         self._joined.insert(self._joined.end(), data, data + length)
         if self._joined.size() > MAX_EVENT + 1:
             raise self._corrupt("an event is larger than MySQL can write")
         if self._joined.size() > 1 + HEADER and self._joined.size() > 1 + <size_t>_u32(self._joined.data() + 10):
             raise self._corrupt("an event is longer than its header says")
         if length < PACKET_LIMIT:
-            self._packet(self._joined.data(), self._joined.size(), events)
+            self._packet(self._joined.data(), self._joined.size(), sink)
             self._joined.clear()
             self._joined.shrink_to_fit()
         return 0
 
-    cdef int _packet(self, const uint8_t* data, size_t length, list events) except -1:
+    cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1:
         if length == 0:
             raise self._corrupt("the server sent an empty packet")
         if data[0] == 0:
-            self._event(data + 1, length - 1, events)
+            self._event(data + 1, length - 1, sink)
         elif data[0] == 0xFE:
             self.ended = True
         elif data[0] == 0xFF:
@@ -225,37 +228,42 @@ cdef class EventStream:
         self.error = (int.from_bytes(packet[:2], "little"), state, text.decode("utf-8", "backslashreplace"))
         return 0
 
-    cdef int _event(self, const uint8_t* data, size_t length, list events) except -1:
-        cdef int kind
-        cdef uint16_t flags
+    cdef int _event(self, const uint8_t* data, size_t length, EventSink sink) except -1:
+        cdef RawEvent event
         cdef uint32_t log_pos
-        cdef size_t body
         if length < HEADER:
             raise self._corrupt("an event is shorter than an event's header")
         if _u32(data + 9) != length:
             raise self._corrupt(f"an event of {length} bytes says that it has {_u32(data + 9)}")
-        kind = data[4]
+        event.timestamp = _u32(data)
+        event.kind = data[4]
+        event.server_id = _u32(data + 5)
         log_pos = _u32(data + 13)
-        flags = _u16(data + 17)
-        body = length - HEADER - self._take_checksum(data, length, kind)
-        if kind == ROTATE and (log_pos == 0 or flags & ARTIFICIAL):
-            self._rotate(data[HEADER:HEADER + body])
-            self._append(data, kind, flags, self._position, body, events)
-        elif kind == HEARTBEAT or kind == HEARTBEAT_V2 or (
+        event.flags = _u16(data + 17)
+        event.body = data + HEADER
+        event.size = length - HEADER - self._take_checksum(data, length, event.kind)
+        file = self.file
+        if event.kind == ROTATE and (log_pos == 0 or event.flags & ARTIFICIAL):
+            self._rotate(event.body[:event.size])
+            event.start = self._position
+            file = self.file
+        elif event.kind == HEARTBEAT or event.kind == HEARTBEAT_V2 or (
             # Sent again behind its place: with offset 0, but by COM_BINLOG_DUMP_GTID with the one it has in the file.
-            kind == FORMAT_DESCRIPTION and (log_pos == 0 or self._position != 4)
-        ) or (kind == START_ENCRYPTION and log_pos == 0 and self._packed):
-            self._append(data, kind, flags, self._position, body, events)
+            event.kind == FORMAT_DESCRIPTION and (log_pos == 0 or self._position != 4)
+        ) or (event.kind == START_ENCRYPTION and log_pos == 0 and self._packed):
+            event.start = self._position
         else:
-            if kind == START_ENCRYPTION and not self._packed:
+            if event.kind == START_ENCRYPTION and not self._packed:
                 raise UnsupportedError(
                     f"{self.file}:{self._position}: the file is encrypted from here on; read it from its server, which "
                     "decrypts it, or copy it with mysqlbinlog --read-from-remote-server --raw"
                 )
-            self._advance(kind, length, log_pos)
-            self._append(data, kind, flags, self._position - length, body, events)
-            if kind == ROTATE:
-                self._rotate(data[HEADER:HEADER + body])
+            event.start = self._position
+            self._advance(event.kind, length, log_pos)
+        event.end = self._position
+        if event.kind == ROTATE and event.end > event.start:
+            self._rotate(event.body[:event.size])
+        sink.take(&event, file)
         return 0
 
     cdef size_t _take_checksum(self, const uint8_t* data, size_t length, int kind) except? <size_t>-1:
@@ -314,38 +322,6 @@ cdef class EventStream:
         target = parse_rotate(body)
         self._position = target.position
         self.file = target.file
-        return 0
-
-    cdef int _append(
-        self, const uint8_t* data, int kind, uint16_t flags, uint64_t start, size_t body, list events
-    ) except -1:
-        # Equal numbers of neighbours are one object: fewer of them to make, and to keep.
-        cdef uint32_t timestamp = _u32(data)
-        cdef uint32_t server_id = _u32(data + 5)
-        if <uint32_t>self._last_timestamp != timestamp:
-            self._last_timestamp = timestamp
-        if <uint32_t>self._last_server_id != server_id:
-            self._last_server_id = server_id
-        first = self._last_end
-        if <uint64_t>first != start:
-            first = start
-        if start != self._position:
-            self._last_end = self._position
-        else:
-            self._last_end = first
-        content = PyBytes_FromStringAndSize(<const char*>(data + HEADER), body)
-        # An Event made without calling it: the fields are known to be eight and in order.
-        cdef PyObject* event = PyType_GenericAlloc(<PyTypeObject*>Event, 8)
-        _set(event, 0, kind)
-        _set(event, 1, flags)
-        _set(event, 2, self._last_timestamp)
-        _set(event, 3, self._last_server_id)
-        _set(event, 4, self.file)
-        _set(event, 5, first)
-        _set(event, 6, self._last_end)
-        _set(event, 7, content)
-        events.append(<object>event)
-        Py_XDECREF(event)
         return 0
 
     cdef object _corrupt(self, str what):

@@ -87,3 +87,9 @@ cdef class Images:
     cdef tuple _names
     cdef list _kept_alive
     cdef str _table
+
+
+cdef class RowLayout(Images):
+    cdef object _misfit(self)
+    cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil
+    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end) noexcept nogil

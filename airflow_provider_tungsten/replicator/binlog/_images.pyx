@@ -60,20 +60,24 @@ cdef class RowLayout(Images):
             data[0] += size
         return True
 
+    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end) noexcept nogil:
+        """How many images fill the memory; -1 where they do not fit it."""
+        cdef Py_ssize_t images = 0
+        if self._bitmap == 0 and data < end:
+            return -1
+        while data < end:
+            if not self._skip(&data, end):
+                return -1
+            images += 1
+        return images
 
     def count(self, const uint8_t[::1] payload not None, size_t images_per_row):
-        cdef const uint8_t* data
-        cdef const uint8_t* end
-        cdef size_t images = 0
+        cdef Py_ssize_t images = 0
         if payload.shape[0] == 0:
             return 0
-        data, end = &payload[0], &payload[0] + payload.shape[0]
-        cdef bint whole = self._bitmap > 0
         with nogil:
-            while whole and data < end:
-                whole = self._skip(&data, end)
-                images += 1
-        if not whole or images_per_row == 0 or images % images_per_row:
+            images = self.images(&payload[0], &payload[0] + payload.shape[0])
+        if images < 0 or images_per_row == 0 or images % images_per_row:
             raise self._misfit()
         return images // images_per_row
 

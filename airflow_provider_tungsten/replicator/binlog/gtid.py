@@ -127,6 +127,15 @@ class GtidSet:
         else:
             self._add(source_id, tag, gno, gno)
 
+    def add_range(self, source_id: str, first: int, last: int, tag: str = "") -> None:
+        """Adds the GTIDs of one source from ``first`` to ``last``."""
+        self._add(source_id, tag, first, last)
+
+    def greatest(self, source_id: str, tag: str = "") -> int:
+        """The last number of a source; 0 where the set has none of it."""
+        intervals = self._intervals.get((source_id, tag))
+        return intervals[-1][1] if intervals else 0
+
     def has(self, source_id: str, gno: int, tag: str = "") -> bool:
         """Whether one GTID is in the set; cheap for one behind all of its source's."""
         intervals = self._intervals.get((source_id, tag))

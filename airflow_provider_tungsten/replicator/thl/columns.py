@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -12,10 +12,17 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_tungsten.replicator.binlog._fragments import Buffer
 from airflow_provider_tungsten.replicator.binlog.rows import KINDS
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
-from airflow_provider_tungsten.replicator.thl.event import ThlEvent
+from airflow_provider_tungsten.replicator.spool import TableKey
+from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 
+# What is made, written and read at a time: a row group.
+GROUP_BYTES = 8 * 1024 * 1024
+GROUP_EVENTS = 16_384
+
+UNKNOWN_SHARD = "#UNKNOWN"
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _TIME = pa.timestamp("us", tz="UTC")
 _OPTIONS = pa.map_(pa.string(), pa.string())
@@ -43,6 +50,7 @@ _TYPES: dict[str, pa.DataType] = {
 SCHEMA = pa.schema([pa.field(name, type_) for name, type_ in _TYPES.items()])
 REPETITIVE = ["source_id", *(name for name, type_ in _TYPES.items() if type_ == _LABEL)]
 WITHOUT_PAYLOAD = [name for name in _TYPES if name != "payload"]
+Taken = tuple[int, dict[str, Any], dict[int, dict[str, str]]]
 _PLACE = {name: place for place, name in enumerate(_TYPES)}
 
 
@@ -56,6 +64,65 @@ def to_table(events: Sequence[ThlEvent]) -> pa.Table:
         [pa.array(values, type_) for values, type_ in zip(columns, _TYPES.values(), strict=True)],
         schema=SCHEMA,
     )
+
+
+def to_tables(events: Iterable[ThlEvent]) -> Iterator[pa.Table]:
+    """Any number of events as tables of a row group's size, so that no more are in memory."""
+    group: list[ThlEvent] = []
+    size = 0
+    for event in events:
+        group.append(event)
+        size += len(event.payload or b"")
+        if size >= GROUP_BYTES or len(group) >= GROUP_EVENTS:
+            yield to_table(group)
+            group, size = [], 0
+    if group:
+        yield to_table(group)
+
+
+def of_fragments(taken: Taken, keys: Sequence[TableKey], source_id: str, epoch_number: int) -> pa.Table:
+    """What :meth:`Fragments.take` gave, at least one row, as a table of ``SCHEMA``; its memory is not copied.
+
+    :param keys: by the numbers that fragments have for their tables.
+    """
+    count, buffers, options = taken
+    numbers = pc.dictionary_encode(_array(pa.int32(), count, buffers["key"]))
+    used = [keys[number] for number in numbers.dictionary.to_pylist()]
+    tables = numbers.indices
+    columns: dict[str, Any] = {
+        "epoch_number": pa.repeat(pa.scalar(epoch_number, pa.int64()), count),
+        "source_id": pa.repeat(source_id, count),
+        "last_frag": _array(pa.uint8(), count, buffers["last_frag"]).cast(pa.bool_()),
+        "kind": pa.DictionaryArray.from_arrays(_array(pa.int32(), count, buffers["kind"]), [*map(str, Kind)]),
+        "schema_name": _labels(tables, [key.schema for key in used]),
+        "table_name": _labels(tables, [key.table for key in used]),
+        "shard_id": _labels(tables, [key.schema or UNKNOWN_SHARD for key in used]),
+        "definition": _labels(tables, [key.definition for key in used]),
+        "options": pa.nulls(count, _OPTIONS),
+    }
+    if options:
+        columns["options"] = pa.array(
+            [[*pairs.items()] if (pairs := options.get(row)) is not None else None for row in range(count)],
+            _OPTIONS,
+        )
+    return pa.Table.from_arrays(
+        [
+            columns[name] if name in columns else _array(type_, count, buffers[name])
+            for name, type_ in _TYPES.items()
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _array(type_: pa.DataType, count: int, buffers: Buffer | tuple[Buffer, Buffer]) -> pa.Array:
+    parts = buffers if isinstance(buffers, tuple) else (buffers,)
+    return pa.Array.from_buffers(type_, count, [None, *map(pa.py_buffer, parts)], 0)
+
+
+def _labels(tables: pa.Array, labels: list[str | None]) -> pa.DictionaryArray:
+    """Each table's label, by the tables' numbers; equal labels are one."""
+    encoded = pc.dictionary_encode(pa.array(labels, pa.string()))
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(tables), encoded.dictionary)
 
 
 def to_events(table: pa.Table) -> Iterator[ThlEvent]:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from airflow_provider_tungsten.replicator.errors import WriteConflictError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 from airflow_provider_tungsten.replicator.thl import columns
+from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentFile, SegmentInfo, SegmentReader
 
 log = structlog.get_logger(__name__)
 
-GROUP_BYTES = 8 * 1024 * 1024
-GROUP_EVENTS = 16_384
+
+class _Edge(NamedTuple):
+    """The first or the last row of something."""
+
+    seqno: int
+    fragno: int
+    last_frag: bool
+    epoch_number: int
+    event_id: str
+    watermark: int
+
+    @classmethod
+    def of(cls, table: pa.Table, row: int) -> _Edge:
+        values = {name: table.column(name)[row] for name in cls._fields}
+        watermark = values.pop("watermark").value
+        return cls(**{name: value.as_py() for name, value in values.items()}, watermark=watermark)
 
 
 class LogWriter:
@@ -50,11 +69,15 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._segment_events = segment_events
         self._before_publish = before_publish
-        self._rows: list[ThlEvent] = []
-        self._row_bytes = 0
-        self._tail: ThlEvent | None = None
+        self._rows: list[pa.Table] = []  # not yet a row group
+        self._row_bytes = self._row_count = 0
+        self._tail: _Edge | None = None
         self._file: SegmentFile | None = None
-        self._first: ThlEvent | None = None
+        self._first: _Edge | None = None
+        self._file_events = 0
+        self._most_bytes = 0
+        self._encoder: ThreadPoolExecutor | None = None
+        self._encoding: deque[Future[None]] = deque()
         self._resume: Resume | None = None
         self.segments = 0
         self.bytes = 0
@@ -71,28 +94,38 @@ class LogWriter:
             self.abort()
 
     @property
-    def _last(self) -> ThlEvent | None:
-        return self._rows[-1] if self._rows else self._tail
-
-    @property
     def next_seqno(self) -> int:
         """The seqno of the next event: that of a new transaction, once the last fragment of the one before is added."""
-        if (last := self._last) is not None:
+        if (last := self._tail) is not None:
             return last.seqno + last.last_frag
         return self._head.last + 1 if self._head else 0
 
     def add(self, events: Iterable[ThlEvent]) -> None:
-        """The next events, in order: a part of a transaction, a whole one, or several. Any number fits: they go to a
-        temporary file as they come.
+        """The next events, in order: a part of a transaction, a whole one, or several.
 
         :raises ValueError: seqnos, fragments or watermarks that do not follow each other.
         """
-        rows = self._rows
+        self.add_tables(columns.to_tables(events))
+
+    def add_tables(self, tables: Iterable[pa.Table]) -> None:
+        """The next rows, in order, of `columns.SCHEMA`. Any number fits: they go to a temporary file as they come.
+
+        :raises ValueError: seqnos, fragments or watermarks that do not follow each other.
+        """
         self._resume = None
-        for event in events:
-            rows.append(event)
-            self._row_bytes += len(event.payload or b"")
-            if self._row_bytes >= GROUP_BYTES or len(rows) >= GROUP_EVENTS:
+        for table in tables:
+            first, last = _Edge.of(table, 0), _Edge.of(table, len(table) - 1)
+            if not (self._follows(first) and columns.is_continuous(table)):
+                raise ValueError(
+                    f"events of seqnos {first.seqno} to {last.seqno} do not follow seqno by seqno, fragment by fragment "
+                    "and without going back in time"
+                )
+            self._first = self._first or first
+            self._tail = last
+            self._rows.append(table)
+            self._row_count += len(table)
+            self._row_bytes += pc.sum(table.column("payload_bytes")).as_py()
+            if self._row_bytes >= GROUP_BYTES or self._row_count >= GROUP_EVENTS:
                 self._flush()
 
     def commit(self, resume: Resume) -> None:
@@ -102,16 +135,22 @@ class LogWriter:
         :raises WriteConflictError: another writer published the segment first; the message says who.
         :raises ValueError: the last event is not the last of its transaction.
         """
-        last = self._last
+        last = self._tail
         if last is not None and not last.last_frag:
             raise ValueError(f"seqno {last.seqno} is not whole: its last fragment is missing")
         self._resume = resume
-        events, size = (self._file.events, self._file.size) if self._file else (0, 0)
-        full = (
-            size + self._row_bytes >= self._segment_bytes or events + len(self._rows) >= self._segment_events
-        )
-        if full and last is not None:
+        if self._first is not None and self._is_full():
             self._publish(resume)
+
+    def _is_full(self) -> bool:
+        if self._file_events + self._row_count >= self._segment_events:
+            return True
+        # How much a row group takes in the file is known when it is encoded: waited for only where it matters.
+        if self._most_bytes + self._row_bytes < self._segment_bytes:
+            return False
+        self._wait(0)
+        self._most_bytes = self._file.size if self._file else 0
+        return self._most_bytes + self._row_bytes >= self._segment_bytes
 
     def close(self) -> Head:
         """Publishes what is left and gives the head, which is the old one if nothing was added.
@@ -119,9 +158,9 @@ class LogWriter:
         :raises WriteConflictError: as :meth:`commit`.
         :raises ValueError: something was added and not committed.
         """
-        if self._rows or self._file:
+        if self._first is not None:
             if self._resume is None:
-                last = self._last
+                last = self._tail
                 raise ValueError(f"seqno {last.seqno if last else -1} was added and not committed")
             self._publish(self._resume)
         if self._head is None:
@@ -130,30 +169,34 @@ class LogWriter:
 
     def abort(self) -> None:
         """Throws away what is not published."""
+        if self._encoder:
+            self._encoder.shutdown(cancel_futures=True)
+        self._encoding.clear()
         self._rows.clear()
         if self._file:
             self._file.discard()
             self._file = None
 
     def _flush(self) -> None:
-        rows = self._rows
-        if not rows:
+        if not self._rows:
             return
-        table = columns.to_table(rows)
-        if not (self._follows(rows[0]) and columns.is_continuous(table)):
-            raise ValueError(
-                f"events of seqnos {rows[0].seqno} to {rows[-1].seqno} do not follow seqno by seqno, fragment by fragment "
-                "and without going back in time"
-            )
-        if self._file is None:
-            self._file = SegmentFile()
-            self._first = rows[0]._replace(payload=None)
-        self._file.write(table)
-        self._tail = rows[-1]._replace(payload=None)
-        self._row_bytes = 0
-        rows.clear()
+        table = pa.concat_tables(self._rows) if len(self._rows) > 1 else self._rows[0]
+        if self._file is None or self._encoder is None:
+            self._file, self._encoder = SegmentFile(), ThreadPoolExecutor(1, "tungsten-thl")
+        # One group is encoded while the next is made; a third waits for them.
+        self._wait(1)
+        self._encoding.append(self._encoder.submit(self._file.write, table))
+        self._file_events += len(table)
+        self._most_bytes += table.nbytes
+        self._rows.clear()
+        self._row_bytes = self._row_count = 0
 
-    def _follows(self, event: ThlEvent) -> bool:
+    def _wait(self, left: int) -> None:
+        """Until no more than so many groups are to be encoded."""
+        while len(self._encoding) > left:
+            self._encoding.popleft().result()
+
+    def _follows(self, event: _Edge) -> bool:
         tail = self._tail
         if tail is None:
             seqno, watermark = (self._head.last + 1, self._head.watermark) if self._head else (0, 0)
@@ -165,6 +208,9 @@ class LogWriter:
     def _publish(self, resume: Resume) -> None:
         self._flush()
         self._before_publish()
+        self._wait(0)
+        if self._encoder:
+            self._encoder.shutdown()
         file, first, last, before = self._file, self._first, self._tail, self._head
         assert file is not None
         assert first is not None
@@ -186,7 +232,8 @@ class LogWriter:
             writer=self._token,
             tables=file.tables,
         )
-        self._file = None
+        self._file = self._first = self._encoder = None
+        self._file_events = self._most_bytes = 0
         try:
             size = file.finish(info)
             self._create(info.key, file.file)

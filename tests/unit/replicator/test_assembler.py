@@ -12,6 +12,7 @@ from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.storage import LocalStorage
+from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import XaStore
 from tests.unit.replicator.events import FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
@@ -33,18 +34,22 @@ def assembler(resume: Resume | None = None, **changes: object) -> Assembler:
 
 def assembled(events: Iterable[Event], **changes: object) -> list[ThlEvent]:
     taking = assembler(**changes)
-    taking.take([*events])
-    return [*taking.drain()]
+    taking.take(events)
+    return drained(taking)
+
+
+def drained(taking: Assembler) -> list[ThlEvent]:
+    return [event for table in taking.drain() for event in columns.to_events(table)]
 
 
 def test_a_transaction_is_there_when_it_ends_and_not_before(made: Events) -> None:
     events = made.transaction()
     taking = assembler()
     taking.take(events[:-1])
-    assert [*taking.drain()] == []
+    assert drained(taking) == []
     assert taking.resume.position == 157
     taking.take(events[-1:])
-    (event,) = taking.drain()
+    (event,) = drained(taking)
     assert (event.seqno, event.kind, event.rows, event.payload) == (1, "insert", 1, ONE_ROW)
     assert event.event_id == f"{FILE}:{made.position:016d};12"
     assert event.gtid == f"{UUID}:1"
@@ -86,7 +91,7 @@ def test_rollback_leaves_nothing_but_the_place(made: Events) -> None:
     taking = assembler()
     rollback = made.query("ROLLBACK")
     taking.take([made.server(), *made.begin(), *made.one_row(), rollback, *made.transaction()])
-    assert [event.gtid for event in taking.drain()] == [f"{UUID}:2"]
+    assert [event.gtid for event in drained(taking)] == [f"{UUID}:2"]
     assert taking.resume.gtid_executed == f"{UUID}:1-2"
 
 
@@ -205,7 +210,7 @@ def test_the_last_transaction_is_met_again_and_not_kept_twice(made: Events) -> N
     again = assembler(taking.resume)
     again.take([*events, *made.transaction()])
     assert again.unverified is None
-    assert [event.gtid for event in again.drain()] == [f"{UUID}:2"]
+    assert [event.gtid for event in drained(again)] == [f"{UUID}:2"]
 
 
 @pytest.mark.parametrize(

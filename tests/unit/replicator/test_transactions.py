@@ -16,7 +16,7 @@ from airflow_provider_tungsten.replicator.storage import LocalStorage, new_token
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import BEFORE_THE_LOG, XaStore
 from tests.unit.replicator.events import FILE, ONE_ROW, TABLE_MAP, UUID, Events
-from tests.unit.replicator.test_assembler import assembled, assembler
+from tests.unit.replicator.test_assembler import assembled, assembler, drained
 
 XID = "X'61',X'',1"
 PREPARE = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0a"
@@ -44,11 +44,11 @@ def decide(made: Events, verb: str) -> list[Event]:
 def test_prepared_rows_enter_the_log_where_they_are_committed(made: Events) -> None:
     taking = assembler()
     taking.take([*prepare(made), *made.transaction()])
-    assert [event.gtid for event in taking.drain()] == [f"{UUID}:2"]
+    assert [event.gtid for event in drained(taking)] == [f"{UUID}:2"]
     assert [*taking.resume.xa] == [XID]
     commit = decide(made, "COMMIT")
     taking.take(commit)
-    (event,) = taking.drain()
+    (event,) = drained(taking)
     assert (event.seqno, event.gtid, event.rows, event.payload) == (2, f"{UUID}:3", 1, ONE_ROW)
     assert event.event_id == f"{FILE}:{commit[-1].end:016d};77"
     assert taking.resume.xa == {}
@@ -58,7 +58,7 @@ def test_prepared_rows_enter_the_log_where_they_are_committed(made: Events) -> N
 def test_prepared_rows_that_are_rolled_back_leave_nothing(made: Events) -> None:
     taking = assembler()
     taking.take([*prepare(made), *decide(made, "ROLLBACK")])
-    assert [*taking.drain()] == []
+    assert drained(taking) == []
     assert (taking.resume.xa, taking.resume.gtid_executed) == ({}, f"{UUID}:1-2")
 
 
@@ -86,7 +86,7 @@ def test_another_task_commits_what_this_one_prepared(made: Events, tmp_path: Pat
     xa.store()
     _, again = later(tmp_path, taking.resume)
     again.take([*events, *decide(made, "COMMIT")])
-    (event,) = again.drain()
+    (event,) = drained(again)
     assert (event.gtid, event.payload, again.resume.xa) == (f"{UUID}:2", ONE_ROW, {})
 
 
@@ -173,7 +173,7 @@ def test_rows_on_disk_are_taken_back_too(made: Events) -> None:
         events += [*row(made, number), made.query(f"SAVEPOINT s{number}")]
     back = [made.query("ROLLBACK TO s3"), *row(made, 9), made.query("SAVEPOINT t"), *row(made, 10)]
     taking.take([*events, *back, made.event(EventType.XID, bytes(8))])
-    assert images(taking.drain()) == [1, 2, 3, 9, 10]
+    assert images(drained(taking)) == [1, 2, 3, 9, 10]
     assert taking.rows == 5
 
 
@@ -189,13 +189,13 @@ def test_a_gtid_of_mariadb_begins_a_transaction_by_itself(made: Events) -> None:
         made.event(EventType.XID),
     ]
     taking.take(events)
-    (event,) = taking.drain()
+    (event,) = drained(taking)
     assert (event.gtid, event.rows, event.event_id[-3:]) == ("0-1-7", 1, ";-1")
     assert taking.resume.gtid_executed == "0-1-7"
     again = assembler(taking.resume)
     again.take([*events[1:], made.mariadb_gtid(8, 0x29), made.query("DROP TABLE t")])
     assert again.unverified is None
-    (event,) = again.drain()
+    (event,) = drained(again)
     assert (event.kind, event.gtid, event.event_id[-3:]) == ("ddl", "0-1-8", ";12")
 
 
@@ -254,7 +254,7 @@ def test_gtids_may_be_switched_on_while_the_log_is_read(made: Events) -> None:
     events = [made.event(EventType.ANONYMOUS_GTID, body), *rows, *made.transaction()]
     taking = assembler()
     taking.take([*events, made.event(EventType.ANONYMOUS_GTID, body), *rows])
-    assert [event.gtid for event in taking.drain()] == ["", f"{UUID}:1", ""]
+    assert [event.gtid for event in drained(taking)] == ["", f"{UUID}:1", ""]
     assert taking.resume.gtid_executed == f"{UUID}:1"
 
 

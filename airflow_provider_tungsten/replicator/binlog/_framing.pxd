@@ -1,0 +1,49 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
+
+
+cdef struct RawEvent:
+    int kind
+    uint16_t flags
+    uint32_t timestamp
+    uint32_t server_id
+    uint64_t start
+    uint64_t end
+    const uint8_t* body  # without header and checksum
+    size_t size
+
+
+cdef object event_of(const RawEvent* event, str file)
+
+
+cdef class EventSink:
+    cdef public bint paused
+
+    cdef int take(self, const RawEvent* event, str file) except -1
+
+
+cdef class EventStream:
+    cdef readonly str file
+    cdef readonly bint ended
+    cdef readonly object error
+    cdef uint64_t _position
+    cdef bint _verify
+    cdef bint _packed
+    cdef int _checksum
+    cdef int _sequence
+    cdef vector[uint8_t] _pending
+    cdef vector[uint8_t] _joined
+
+    cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
+    cdef size_t _packets(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
+    cdef size_t _bare(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
+    cdef int _join(self, const uint8_t* data, size_t length, EventSink sink) except -1
+    cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1
+    cdef int _error(self, bytes packet) except -1
+    cdef int _event(self, const uint8_t* data, size_t length, EventSink sink) except -1
+    cdef size_t _take_checksum(self, const uint8_t* data, size_t length, int kind) except? <size_t>-1
+    cdef bint _fits(self, const uint8_t* data, size_t length, uint8_t cleared) noexcept
+    cdef size_t _describe(self, const uint8_t* data, size_t length) except? <size_t>-1
+    cdef int _advance(self, int kind, size_t length, uint32_t log_pos) except -1
+    cdef int _rotate(self, bytes body) except -1
+    cdef object _corrupt(self, str what)
