@@ -168,6 +168,8 @@ cdef class Assembly(EventSink):
 
     def open_table(self, bytes body):
         """Whether a table map of that id was there in the open transaction, and its table (None: excluded)."""
+        if len(body) < 6:
+            return False, None
         found = self._known.find(little_endian(body, 6))
         if found == self._known.end() or dereference(found).second.transaction != self._number:
             return False, None
