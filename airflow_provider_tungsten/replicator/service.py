@@ -98,7 +98,7 @@ class Source(TableRules):
     accept_unlogged_cascades: Patterns = ()
     min_retention_hours: float = Field(default=24, ge=0)
     verify_checksum: bool = True
-    spool_bytes: int = Field(default=32 * MIB, ge=MIB)
+    spool_bytes: int = Field(default=32 * MIB, ge=MIB, le=512 * MIB)
     schema_dump: str | None = None
 
     @field_validator("start", mode="before")
