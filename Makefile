@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-COMPILED := $(wildcard airflow_provider_tungsten/replicator/binlog/*.pyx airflow_provider_tungsten/replicator/binlog/*.pxd)
+COMPILED := $(foreach kind,pyx pxd h,$(wildcard airflow_provider_tungsten/replicator/binlog/*.$(kind)))
 
 .PHONY: help setup packages mysql mariadb demo test bench cluster lint wheel clean
 

@@ -37,6 +37,8 @@ setup(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
                 language="c++",
+                include_dirs=[str(BINLOG)],
+                depends=[str(header) for header in sorted(BINLOG.glob("*.h"))],
                 extra_compile_args=["-O3", "-std=c++17", "-g0"],
             )
             for source in sorted(BINLOG.glob("*.pyx"))

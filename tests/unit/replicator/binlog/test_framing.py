@@ -105,6 +105,18 @@ def test_a_wrong_checksum_stops_and_names_the_place() -> None:
     assert read([payloads[0], broken], verify_checksum=False)[1].body == b"12345679"
 
 
+def test_checksums_of_events_of_every_length() -> None:
+    writer = Writer()
+    bodies = [os.urandom(size) for size in [*range(300), 4096, 65_537]]
+    payloads = [writer.description(), *(writer.event(EventType.XID, body) for body in bodies)]
+    assert [event.body for event in read(payloads)[1:]] == bodies
+    for number in (40, 150, 300):
+        damaged = bytearray(payloads[number])
+        damaged[len(damaged) // 2] ^= 4
+        with pytest.raises(CorruptLogError, match="checksum of XID"):
+            read([*payloads[:number], bytes(damaged)])
+
+
 def test_a_dump_that_begins_inside_a_file() -> None:
     writer = Writer()
     payloads = [
