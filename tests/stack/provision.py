@@ -18,7 +18,7 @@ from pathlib import Path
 
 MINIMUM_MYSQL = (8, 0)
 MYSQL_PACKAGES = ("mysql-server-core", "mysql-client-core")
-MARIADB_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
+MARIADB_PACKAGES = ("mariadb-server-core", "mariadb-client-core", "mariadb-client")
 POSTGRESQL = Path("/usr/lib/postgresql")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
