@@ -86,7 +86,7 @@ def make_mariadb() -> None:
         "bookworm",
         MARIADB_PACKAGES,
         what="MariaDB",
-        size="270 MB",
+        size="350 MB",
         otherwise="The tests with MariaDB need it",
     )
 
