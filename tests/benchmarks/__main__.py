@@ -46,7 +46,7 @@ SMALL = 300_000
 BULK = 1_000_000
 FEW = 100_000
 TABLES = (1, 100, 1000)
-SPREAD = 200_000
+SPREAD = 1_000_000
 PEAK = 1_000_000
 LIMITS = {"mysql_replication": 12_000, "mysql_event_stream": 60_000, "zongji": 40_000}
 # The server shares the machine with what is measured; how it syncs its own log is not part of the figures.
