@@ -257,6 +257,7 @@ class Assembler(Assembly):
             raise _mixed_gtids(event)
         gtid = parse_gtid(event.type, event.body)
         self._open(event, gtid)
+        self._sync()
         self.skip = self._expected is not None or (
             gtid.gno != 0 and self._executed.has(gtid.source_id, gtid.gno, gtid.tag)
         )
