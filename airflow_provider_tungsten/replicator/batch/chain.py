@@ -78,7 +78,7 @@ class Chain:
         self._service = service.service
         self._applier_name = applier_name
         self._applier = service.applier(applier_name)
-        self._tables = AppliedTables(self._applier, service.service)
+        self._tables = AppliedTables(self._applier)
         self.fingerprint = fingerprint(self._applier)
 
     # Reading the chain

@@ -159,9 +159,7 @@ class PartFile:
     def close(self) -> tuple[bytes | BinaryIO, str]:
         """Its content, or the open file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
         self._finish()
-        for extent in self._aside:
-            for chunk in self._parts.taken_back(*extent):
-                self._write(chunk)
+        self._take_back()
         if self._file is None:
             content = self._parts.compressed(self._buffer)
             self._count(content)
@@ -169,6 +167,15 @@ class PartFile:
         rest = self._compressed(self._buffer, end=True)
         self._file.write(rest)
         return self._file, self._hash.hexdigest()
+
+    def _take_back(self) -> None:
+        """What was put aside, in front of what was not: into memory where it is small."""
+        chunks = (chunk for extent in self._aside for chunk in self._parts.taken_back(*extent))
+        if self.csv_bytes <= CHUNK:
+            self._buffer = bytearray().join([*chunks, self._buffer])
+        else:
+            for chunk in chunks:
+                self._write(chunk)
 
     def discard(self) -> None:
         self._finish()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
-from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
+from airflow_provider_tungsten.replicator.binlog.rows import check_supported
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.service import RedshiftApplier
 
@@ -28,10 +28,8 @@ class AppliedTable:
 class AppliedTables:
     """The applier's table and column rules, applied to the definitions met in the log."""
 
-    def __init__(self, applier: RedshiftApplier, service: str) -> None:
+    def __init__(self, applier: RedshiftApplier) -> None:
         self._filter = applier.table_filter()
-        self._header = applier.csv.header
-        self._service = service
         self.includes = self._filter.includes
         self.touches = self._filter.touches
         self.applied = lru_cache(maxsize=4096)(self._applied)
@@ -57,6 +55,6 @@ class AppliedTables:
                 f"the primary key, without which its changes cannot be merged: keep the column, or {ways_out}"
             )
         applied = logged.without(hidden) if hidden else logged
-        CsvEncoder(applied, self._header, service=self._service)
+        check_supported(applied)
         keep = tuple(column.name not in hidden for column in logged.columns) if hidden else None
         return AppliedTable(logged, applied, keep)

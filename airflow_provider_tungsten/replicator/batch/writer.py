@@ -118,7 +118,7 @@ class _Batch:
         self._uploads = uploads
         self._parts = parts
         self._progress = progress
-        self._tables = AppliedTables(applier, service)
+        self._tables = AppliedTables(applier)
         self._workspace = Workspace()
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}

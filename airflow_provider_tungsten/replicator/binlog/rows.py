@@ -28,6 +28,7 @@ __all__ = [
     "SentinelCollision",
     "ValueRefused",
     "Workspace",
+    "check_supported",
     "unsupported_columns",
 ]
 
@@ -160,12 +161,7 @@ class CsvEncoder(_csv.CsvEncoder):
         quote: str = '"',
         workspace: Workspace | None = None,
     ) -> None:
-        if unsupported := unsupported_columns(definition):
-            columns = [text.rpartition(" (")[0] for text in unsupported]
-            raise UnsupportedError(
-                f"not supported yet: {', '.join(unsupported)}; exclude_columns: "
-                f"[{', '.join(map(_quoted, columns))}] leaves them out, exclude: [{_quoted(definition.name)}] the table"
-            )
+        check_supported(definition)
         super().__init__(
             definition.name,
             names(definition),
@@ -181,6 +177,16 @@ class CsvEncoder(_csv.CsvEncoder):
             separator=separator,
             quote=quote,
             workspace=workspace,
+        )
+
+
+def check_supported(definition: TableDefinition) -> None:
+    """:raises UnsupportedError: columns that cannot become CSV text; names them and how to exclude them."""
+    if unsupported := unsupported_columns(definition):
+        columns = [text.rpartition(" (")[0] for text in unsupported]
+        raise UnsupportedError(
+            f"not supported yet: {', '.join(unsupported)}; exclude_columns: "
+            f"[{', '.join(map(_quoted, columns))}] leaves them out, exclude: [{_quoted(definition.name)}] the table"
         )
 
 

@@ -41,9 +41,7 @@ def cut(
         stream += events(seqno, fragments, epoch)
     found = [] if into is None else into
     seen = set(acknowledged)
-    for piece in pieces(
-        transactions(stream, AppliedTables(settings, "shop")), settings.batches, seen.__contains__
-    ):
+    for piece in pieces(transactions(stream, AppliedTables(settings)), settings.batches, seen.__contains__):
         found.append(piece)
     return found
 
@@ -149,7 +147,7 @@ def test_an_acknowledged_gap_begins_a_batch() -> None:
 def test_a_change_of_epoch_is_a_boundary() -> None:
     settings = make_service().appliers["redshift"]
     stream = [*events(0, [rows()], 0), *events(1, [rows()], 1), *events(2, [rows()], 1)]
-    found = pieces(transactions(stream, AppliedTables(settings, "shop")), settings.batches, lambda _: False)
+    found = pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda _: False)
     assert [(piece.first, piece.last, piece.epoch_number) for piece in found] == [(0, 0, 0), (1, 2, 1)]
 
 
