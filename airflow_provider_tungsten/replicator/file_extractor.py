@@ -51,6 +51,12 @@ from airflow_provider_tungsten.replicator.xa import XaStore
 
 UNLIMITED = Limits(max_transactions=10**15, max_bytes=10**18, max_seconds=10**9)
 
+_COPY = "copy it again"
+_WAY_OUT = (
+    "; where its server holds it no better (mysqlbinlog --verify-binlog-checksum), begin another log behind the place and "
+    "load the tables that it touched again"
+)
+
 
 @dataclass(frozen=True)
 class FilesSource:
@@ -168,6 +174,8 @@ class _Task:
             failure = reader.unverified or failure
         self._append()
         self._warnings = dump.warnings
+        if isinstance(failure, CorruptLogError) and _COPY not in str(failure):
+            failure = CorruptLogError(f"{failure}. The file may be damaged: {_COPY}{_WAY_OUT}")
         return failure
 
     def _take_in(self, dump: FilesDump) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_tungsten.replicator.errors import (
     TungstenError,
     UnsupportedError,
 )
+from airflow_provider_tungsten.replicator.file_extractor import FilesSource, extract_files
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source.files import (
     FilesDump,
@@ -26,6 +27,7 @@ from airflow_provider_tungsten.replicator.source.files import (
     first_place,
     read_head,
 )
+from airflow_provider_tungsten.replicator.storage import new_token, open_storage
 from tests.unit.replicator.binlog.wire import Writer
 from tests.unit.replicator.events import UUID
 
@@ -256,6 +258,15 @@ def test_a_wrong_checksum_is_an_error_with_its_place(tmp_path: Path) -> None:
     file.write(tmp_path)
     with pytest.raises(CorruptLogError, match=r"b\.000001:\d+: the checksum of XID \(16\) is wrong"):
         read(tmp_path)
+
+
+def test_damage_ends_an_extraction_with_the_way_out(tmp_path: Path) -> None:
+    file = binlog(1)
+    file.data[-6] ^= 1
+    file.write(tmp_path)
+    thl = open_storage(str(tmp_path / "thl"))
+    with pytest.raises(CorruptLogError, match="is wrong.*copy it again.*begin another log behind the place"):
+        extract_files("shop", FilesSource(tmp_path), thl, token=new_token())
 
 
 def test_where_a_new_log_begins(tmp_path: Path) -> None:
