@@ -151,14 +151,17 @@ class LocalStorage:
         path = self._folder / key
         with self._unfinished(path, source) as temporary:
             _sign(temporary, token)
+            winner = token
             try:
                 os.link(temporary, path)
             except FileExistsError:
                 # NFS may lose the answer of a link that was made: then both names are one file.
-                winner = _signature(path)
-                if not os.path.samefile(temporary, path) and winner != token:
-                    raise ObjectExistsError(str(path), key, winner) from None
+                if not os.path.samefile(temporary, path):
+                    winner = _signature(path)
+            # Whoever lost may go by the other's file, which the other may not have made durable yet.
             _sync_folder(path.parent)
+            if winner != token:
+                raise ObjectExistsError(str(path), key, winner)
 
     def put(self, key: str, data: bytes) -> None:
         path = self._folder / key
