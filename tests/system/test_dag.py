@@ -44,7 +44,7 @@ def catch_up(stack: Stack, airflow: Airflow, bank: Bank, dag: str = DAG) -> None
     assert bank.differences(stack.redshift) == []
 
 
-def until(condition: Callable[[], Any], seconds: float = 120, pause: float = 0.02) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300, pause: float = 0.02) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
