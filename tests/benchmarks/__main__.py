@@ -330,7 +330,7 @@ def main() -> None:
             s3.create_bucket(BUCKET)
             with Redshift(folder / "redshift", s3) as redshift:
                 bench = Bench(folder, mysql, s3, redshift)
-                with console.status("measuring; about eight minutes"):
+                with console.status("measuring; about five minutes"):
                     bench.measure()
     report.write(bench.figures, bench.absent)
 

@@ -122,7 +122,7 @@ def plot(figures: dict[str, float], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_title("How many times the rate of …", fontsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
-    axes.legend(handles, colors, fontsize=8, loc="upper right")
+    axes.legend(handles, colors, fontsize=8, loc="center right")
     axes.spines[["top", "right"]].set_visible(False)
     figure_.tight_layout()
     figure_.savefig(path)
