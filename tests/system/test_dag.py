@@ -188,11 +188,8 @@ def test_scheduled_runs_beside_runs_by_hand_and_a_backfill(
     with clock.busy():
         by_hand = [airflow.trigger(dag) for _ in range(2)]
         assert [airflow.wait_for_run(dag, run_id) for run_id in by_hand] == ["success", "success"]
-        until(lambda: datetime.now(UTC) > began + timedelta(seconds=30), pause=0.5)
-        span = {
-            "from_date": time_text(began),
-            "to_date": time_text(datetime.now(UTC) - timedelta(seconds=10)),
-        }
+        until(lambda: datetime.now(UTC) > began + timedelta(seconds=40), pause=0.5)
+        span = {"from_date": time_text(began), "to_date": time_text(began + timedelta(seconds=30))}
         until(lambda: backfill(airflow, dag, span), pause=1)
         until(lambda: finished(airflow, dag, "backfill"), pause=0.5)
     catch_up(stack, airflow, clock, dag)
