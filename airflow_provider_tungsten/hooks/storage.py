@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_tungsten.replicator.service import Store
+from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
 
 

@@ -19,10 +19,10 @@ from airflow_provider_tungsten.replicator.errors import ConfigurationError, Rang
 from airflow_provider_tungsten.replicator.service import (
     RedshiftApplier,
     Service,
-    Store,
     load_service,
     parse_service,
 )
+from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.thl.log import Log
 

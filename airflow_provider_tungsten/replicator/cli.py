@@ -23,7 +23,8 @@ from airflow_provider_tungsten import __version__
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TransientError, TungstenError
 from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress
 from airflow_provider_tungsten.replicator.file_extractor import UNLIMITED, FilesSource, extract_files
-from airflow_provider_tungsten.replicator.service import Name, Start, Store, TableRules
+from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.settings import Name, Store, TableRules
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 
 WRONG_ARGUMENTS = 2

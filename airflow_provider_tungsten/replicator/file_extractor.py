@@ -32,7 +32,8 @@ from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.dump import catalog_at
 from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
 from airflow_provider_tungsten.replicator.schema.tables import Tables, open_tables
-from airflow_provider_tungsten.replicator.service import MIB, Limits, Start, TableRules
+from airflow_provider_tungsten.replicator.service import Limits, Start
+from airflow_provider_tungsten.replicator.settings import MIB, TableRules
 from airflow_provider_tungsten.replicator.source.files import (
     FILE_BEGIN,
     FilesDump,

@@ -11,24 +11,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.settings import (
+    MIB,
+    Batches,
+    Model,
+    Name,
+    Patterns,
+    Store,
+    TableRules,
+)
 
-MIB = 1024 * 1024
 _EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+(;|$)")
 _GTID_SET = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}:")
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Patterns = tuple[Annotated[str, Field(pattern=r"^[^.]+\..+$")], ...]
 HeaderColumn = Literal["opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Start(_Model):
+class Start(Model):
     """Where the very first extraction begins; give exactly one. Later ones go on where the THL ends."""
 
     at: Literal["earliest", "now"] | None = None
@@ -60,18 +61,7 @@ class Start(_Model):
         return value
 
 
-class TableRules(_Model):
-    """Patterns for tables (``schema.table``) and columns (``schema.table.column``); shell-like wildcards."""
-
-    include: Patterns = ("*.*",)
-    exclude: Patterns = ()
-    exclude_columns: tuple[Annotated[str, Field(pattern=r"^[^.]+\.[^.]+\..+$")], ...] = ()
-
-    def table_filter(self) -> TableFilter:
-        return TableFilter(self.include, self.exclude, self.exclude_columns)
-
-
-class Limits(_Model):
+class Limits(Model):
     """An extraction ends at the first of these, or at the head the server had when it began."""
 
     max_transactions: int = Field(default=5_000_000, ge=1)
@@ -107,37 +97,6 @@ class Source(TableRules):
         return {"at": value} if isinstance(value, str) else value
 
 
-class Encryption(_Model):
-    """Server-side encryption asked of S3 for every object; both None: the bucket's default."""
-
-    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
-    kms_key_id: str | None = None
-
-    @model_validator(mode="after")
-    def _key_needs_kms(self) -> Encryption:
-        if self.kms_key_id and (self.sse is None or self.sse == "AES256"):
-            raise ValueError("kms_key_id needs sse: aws:kms or aws:kms:dsse")
-        return self
-
-
-class Store(_Model):
-    """A folder or ``s3://bucket/prefix``.
-
-    :param connection: Airflow connection of type ``aws``; not used for a folder.
-    """
-
-    url: str
-    connection: str = "aws_default"
-    encryption: Encryption = Encryption()
-
-    @field_validator("url")
-    @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if re.match(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)", value) or value.startswith("/"):
-            return value.rstrip("/") or "/"
-        raise ValueError("give s3://bucket/prefix or an absolute folder")
-
-
 class Thl(Store):
     """The log's place and the size of its segments."""
 
@@ -145,25 +104,7 @@ class Thl(Store):
     segment_events: int = Field(default=500_000, ge=1)
 
 
-class Batches(_Model):
-    """How the log is cut into micro-batches and how many a run takes.
-
-    :param per_run: plans made by one run at most; the rest waits for the next run.
-    :param per_task: micro-batches that one mapped task writes when there are many.
-    :param max_tasks: mapped tasks at most; ``per_task`` grows beyond its setting to keep to it.
-    :param part_bytes: uncompressed CSV bytes after which a table's next part begins.
-    """
-
-    max_transactions: int = Field(default=100_000, ge=1)
-    max_rows: int = Field(default=500_000, ge=1)
-    max_bytes: int = Field(default=256 * MIB, ge=1)
-    per_run: int = Field(default=500, ge=1)
-    per_task: int = Field(default=10, ge=1)
-    max_tasks: int = Field(default=8, ge=1, le=1000)
-    part_bytes: int = Field(default=256 * MIB, ge=MIB, le=1024 * MIB)
-
-
-class Csv(_Model):
+class Csv(Model):
     """What stands in the files. The NULL sentinel is chosen per table and batch and recorded in the manifest."""
 
     header: tuple[HeaderColumn, ...] = ("opcode", "seqno", "row_id", "commit_timestamp")
@@ -217,7 +158,7 @@ class RedshiftApplier(TableRules):
         return self
 
 
-class Service(_Model):
+class Service(Model):
     """One named replication stream.
 
     :param schedule: cron expression of the DAG's data intervals, in UTC; None: only by hand.

@@ -20,7 +20,8 @@ from airflow_provider_tungsten.replicator.binlog.rows import NULL_CANDIDATES, Cs
 from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.file_extractor import FilesSource, extract_files
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
-from airflow_provider_tungsten.replicator.service import Start, TableRules
+from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.settings import TableRules
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.event import RECORD_KINDS, ROW_KINDS, ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
-from airflow_provider_tungsten.replicator.service import Encryption
+from airflow_provider_tungsten.replicator.settings import Encryption
 from airflow_provider_tungsten.replicator.storage import (
     ObjectExistsError,
     ObjectMissingError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import GapError, TerminalError, UnsupportedError
-from airflow_provider_tungsten.replicator.service import Batches
+from airflow_provider_tungsten.replicator.settings import Batches
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 
 # A piece with nothing to load grows no further than this, so that neither planning nor retention falls behind on a

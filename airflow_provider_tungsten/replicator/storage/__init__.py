@@ -19,7 +19,7 @@ from airflow_provider_tungsten.replicator.storage.s3 import S3Storage
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from airflow_provider_tungsten.replicator.service import Encryption
+    from airflow_provider_tungsten.replicator.settings import Encryption
 
 __all__ = [
     "LocalStorage",

@@ -37,7 +37,7 @@ from airflow_provider_tungsten.replicator.storage.base import (
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from airflow_provider_tungsten.replicator.service import Encryption
+    from airflow_provider_tungsten.replicator.settings import Encryption
 
 T = TypeVar("T")
 MIB = 1024 * 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tungsten.hooks.storage import open_store
-from airflow_provider_tungsten.replicator.service import Store
+from airflow_provider_tungsten.replicator.settings import Store
 from tests.stack.s3 import S3
 
 
