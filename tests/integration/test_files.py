@@ -13,7 +13,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from airflow_provider_tungsten.replicator.cli import NEEDS_A_PERSON, app
+from airflow_provider_tungsten.replicator.cli.main import app
+from airflow_provider_tungsten.replicator.cli.output import NEEDS_A_PERSON
 from airflow_provider_tungsten.replicator.errors import DivergedError
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent

@@ -13,7 +13,8 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from airflow_provider_tungsten import __version__
-from airflow_provider_tungsten.replicator.cli import NEEDS_A_PERSON, WRONG_ARGUMENTS, app
+from airflow_provider_tungsten.replicator.cli.main import app
+from airflow_provider_tungsten.replicator.cli.output import NEEDS_A_PERSON, WRONG_ARGUMENTS
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.unit.replicator.source.test_files import binlog, gtids_to

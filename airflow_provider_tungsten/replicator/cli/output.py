@@ -1,0 +1,112 @@
+"""What the commands print and how they end: results, progress, errors as exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from airflow_provider_tungsten.replicator.errors import ConfigurationError, TransientError, TungstenError
+
+WRONG_ARGUMENTS = 2
+NEEDS_A_PERSON = 3
+TRY_AGAIN = 4
+INTERRUPTED = 130
+NOBODY_READS = 141
+STATUSES = (
+    f"Exit status: 0 done; {WRONG_ARGUMENTS} wrong arguments; {NEEDS_A_PERSON} stopped, a person must look first; "
+    f"{TRY_AGAIN} something did not answer, a later attempt may succeed; {INTERRUPTED} ended by Ctrl-C; "
+    f"{NOBODY_READS} whoever read the output went away."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", "-json", help="Print the result, or the error, as JSON.")]
+
+
+@contextmanager
+def errors(as_json: bool) -> Iterator[None]:
+    """Says in one message what went wrong, and ends with the status that tells what to do."""
+    try:
+        yield
+        sys.stdout.flush()
+    except ValidationError as error:
+        lines = [f"{item['input']!r}: {item['msg']}" for item in error.errors()]
+        _fail(ConfigurationError("; ".join(lines)), WRONG_ARGUMENTS, as_json)
+    except ConfigurationError as error:
+        _fail(error, WRONG_ARGUMENTS, as_json)
+    except TransientError as error:
+        _fail(error, TRY_AGAIN, as_json)
+    except TungstenError as error:
+        _fail(error, NEEDS_A_PERSON, as_json)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # What is still in the buffer would be written at the interpreter's end, and complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NOBODY_READS) from None
+
+
+def _fail(error: TungstenError, status: int, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": type(error).__name__, "message": str(error)})
+    else:
+        print(f"tungsten: {error}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def warn(text: str) -> None:
+    """To standard error, whatever form the result has."""
+    print(f"tungsten: warning: {text}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One value on one line."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Names and texts, a pair a line; the names in colour where a person looks."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in fields:
+        table.add_row(name, text)
+    _print_table(table)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """A table below a header. Where nobody looks, texts are never cut or wrapped, whatever their width.
+
+    :param right: columns that stand to the right, as numbers do.
+    """
+    table = Table(box=None, header_style="bold cyan", pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, width=100_000)
+    console.print(table, soft_wrap=False)
+
+
+@contextmanager
+def progress(wanted: bool) -> Iterator[Callable[[str], None] | None]:
+    """One line that moves, where a person looks at standard error; None where nobody does."""
+    console = Console(stderr=True)
+    if not (wanted and console.is_terminal):
+        yield None
+        return
+    with console.status("…") as status:
+        yield status.update
