@@ -28,7 +28,7 @@ class Feed(Logbook):
     """
 
     def __init__(self, storage: Storage, **applier: Any) -> None:
-        super().__init__(storage, files={"url": f"{storage.url}/files"}, **applier)
+        super().__init__(storage, **({"files": {"url": f"{storage.url}/files"}} | applier))
         self.applier = self.service.applier("redshift")
         self._plans: list[Plan] = []
 

@@ -1,23 +1,21 @@
 """Applies micro-batches to Redshift: one transaction each, over all its tables, with the position moved in it.
 
-The statements are :mod:`.ddl`'s, :mod:`.merge`'s and :mod:`.position`'s; files and plans are the batch room's.
+The statements are :mod:`.ddl`'s, :mod:`.merge`'s and :mod:`.position`'s; files and the order of things are the batch room's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tungsten.replicator.batch.files import manifest_key, read_manifest
-from airflow_provider_tungsten.replicator.batch.hint import Hint, write_hint
-from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.apply import LoadResult, Plans, apply_batches
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, TableBatch
+from airflow_provider_tungsten.replicator.batch.position import Position, is_applied
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
-from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, TargetError
+from airflow_provider_tungsten.replicator.errors import TargetError
 from airflow_provider_tungsten.replicator.redshift import ddl, errors, merge, position
 from airflow_provider_tungsten.replicator.redshift.ddl import FoundColumn, Header, Names, Relation
-from airflow_provider_tungsten.replicator.redshift.position import Position
 from airflow_provider_tungsten.replicator.redshift.session import CommitUnknownError, Session
 from airflow_provider_tungsten.replicator.redshift.types import catalog_type
 from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
@@ -29,38 +27,12 @@ if TYPE_CHECKING:
 _ALREADY_THERE = {"23505", "42P06", "42P07"}
 
 
-class Plans(Protocol):
-    """What of a chain is needed here."""
-
-    def plans(self, first: int = 0) -> Iterator[Plan]: ...
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """What one load did; ``first`` and ``last`` are None when everything was there already.
-
-    :param rows: CSV rows copied.
-    :param position: the target's, afterwards.
-    """
-
-    first: int | None
-    last: int | None
-    batches: int
-    rows: int
-    seconds: float
-    position: Position
-
-
 class _CopyFailedError(TargetError):
     """COPY stopped at its data; which line it was can be read once the transaction is rolled back."""
 
-    def __init__(self, table: TableBatch) -> None:
-        self.table = table
-        super().__init__(f"COPY failed for {table.schema}.{table.table}")
-
 
 class Target:
-    """An applier's tables on Redshift.
+    """An applier's tables on Redshift: a :class:`BatchApplier`.
 
     :param store: the applier's folder, from which COPY reads.
     """
@@ -95,37 +67,49 @@ class Target:
                 )
             return found or Position()
 
-    def apply(self, manifest: BatchManifest, source_id: str) -> tuple[Position, bool]:
-        """Applies one micro-batch, if it is the next.
+    def begin(self, batch: BatchManifest) -> Position:
+        """Fits the tables, takes the lock, and reads the position under it.
 
-        :param source_id: of record ``manifest.plan.last``.
-        :returns: the target's position afterwards, and whether this call moved it.
-        :raises GapError, DivergedError: see :func:`position.is_applied`.
+        :raises GapError, DivergedError: see :func:`is_applied`.
+        :raises TargetError, TargetUnavailableError: see :class:`Session`.
+        """
+        self._fit_tables(batch)
+        self._session.lock(self._commit_table)
+        with self._session.guarded():
+            self._batch, self._current = batch, self._position()
+            if is_applied(self._current, batch.plan):
+                self._session.rollback()
+        return self._current
+
+    def apply(self, table: TableBatch) -> None:
+        """Copies and merges a table's share.
+
         :raises DataError: COPY refused a value.
         :raises TargetError, TargetUnavailableError: see :class:`Session`; nothing of the batch is applied.
         """
         try:
-            self._fit_tables(manifest)
-            return self._apply(manifest, source_id)
+            with self._session.guarded():
+                self._load_table(self._batch, table)
+        except _CopyFailedError as error:
+            raise self._load_error(table) from error
+
+    def commit(self, new: Position) -> Position:
+        """Moves the position and commits."""
+        with self._session.guarded():
+            self._move(self._current, new)
+        try:
+            self._session.commit()
         except CommitUnknownError:
             with self._session.locked(self._commit_table):
                 current = self._position()
-            if position.is_applied(current, manifest.plan):
-                return current, True
+            if is_applied(current, self._batch.plan):
+                return current
             raise
-        except _CopyFailedError as error:
-            raise self._load_error(error.table) from error
+        return new
 
-    def _apply(self, manifest: BatchManifest, source_id: str) -> tuple[Position, bool]:
-        with self._session.locked(self._commit_table):
-            current = self._position()
-            if position.is_applied(current, manifest.plan):
-                return current, False
-            for table in sorted(manifest.tables, key=lambda table: (table.schema, table.table)):
-                self._load_table(manifest, table)
-            new = position.after(manifest.plan, source_id)
-            self._move(current, new)
-        return new, True
+    def release(self) -> None:
+        """Closes the session."""
+        self._session.close()
 
     def _load_table(self, manifest: BatchManifest, table: TableBatch) -> None:
         live, stage = (
@@ -187,7 +171,7 @@ class Target:
             self._session.execute(statement, doing=doing)
         except TargetError as error:
             if error.__cause__ is not None and errors.is_load_error(error.__cause__):
-                raise _CopyFailedError(table) from error
+                raise _CopyFailedError(f"COPY failed for {table.schema}.{table.table}") from error
             raise
         [(copied,)] = self._session.query(merge.COPIED_ROWS, doing=doing)
         if copied != table.total_rows:
@@ -261,7 +245,7 @@ class Target:
             if self._ready.get(key) == state:
                 continue
             with self._session.locked(self._commit_table):
-                if position.is_applied(self._position(), manifest.plan):
+                if is_applied(self._position(), manifest.plan):
                     return
                 self._fit_table(Header(manifest.header), TableDefinition.from_json(table.definition))
             self._ready[key] = state
@@ -321,99 +305,16 @@ def load(
     through: int,
     progress: Callable[..., None] | None = None,
 ) -> LoadResult:
-    """Applies, in order, every planned micro-batch behind the target's position that begins at or before ``through``.
-
-    Safe to run at any time, also twice at once: who comes second waits and finds the work done.
+    """:func:`apply_batches` with a Redshift target. Who comes second waits for the first, and finds the work done.
 
     :param connect: gives a connection of ``redshift_connector``.
-    :param store: the applier's folder, where its plans and batches lie.
-    :param progress: called after every COMMIT with ``seqno`` reached, ``batches`` and ``rows`` (of CSV) so far.
-    :raises GapError: a batch that should be applied next has not been written, or does not follow the position.
-    :raises DivergedError: the log is not the one the target was filled from.
-    :raises DataError, TargetError, TargetUnavailableError: see :meth:`Target.apply`.
+    :raises DataError, TargetError, TargetUnavailableError: see :class:`Target`.
     """
-    started = time.monotonic()
     applier = service.applier(applier_name)
-    sources = _Sources(log)
-    applied: list[Plan] = []
-    rows = 0
-    with Session(
+    session = Session(
         connect,
         lock_timeout=applier.lock_timeout_seconds,
         statement_timeout=applier.statement_timeout_seconds,
-    ) as session:
-        target = Target(session, service.service, applier_name, applier, store)
-        current = target.prepare()
-        _check_log(log, current)
-        _mirror(store, current)
-        for plan in chain.plans(current.seqno + 1):
-            if plan.first > through:
-                break
-            if plan.last <= current.seqno:
-                continue
-            manifest = _manifest(store, plan, current)
-            current, moved = target.apply(manifest, sources.of(plan))
-            _mirror(store, current)
-            if moved:
-                applied.append(plan)
-                rows += manifest.total_rows
-                if progress:
-                    progress(seqno=current.seqno, batches=len(applied), rows=rows)
-    return LoadResult(
-        first=applied[0].first if applied else None,
-        last=applied[-1].last if applied else None,
-        batches=len(applied),
-        rows=rows,
-        seconds=time.monotonic() - started,
-        position=current,
     )
-
-
-class _Sources:
-    """The source id of a plan's last record; it can only change with the epoch."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._by_epoch: dict[int, str] = {}
-
-    def of(self, plan: Plan) -> str:
-        if plan.epoch_number not in self._by_epoch:
-            self._by_epoch[plan.epoch_number] = self._log.record(plan.last).source_id
-        return self._by_epoch[plan.epoch_number]
-
-
-def _check_log(log: Log, current: Position) -> None:
-    """The record at the target's position must be the one that was applied."""
-    if current.seqno < 0:
-        return
-    head = log.head()
-    there = "no log" if head is None else f"THL {head.uuid} with seqnos up to {head.last}"
-    what = f"the target is at seqno {current.seqno} ({current.event_id}) of THL {current.thl_uuid}"
-    if head is None or head.uuid != current.thl_uuid or head.last < current.seqno:
-        raise DivergedError(f"{what}, but there is {there}; {position.WAYS_OUT}")
-    if current.seqno < log.first_seqno():
-        return  # purged since it was applied; the next plan names it too
-    record = log.record(current.seqno)
-    if (record.epoch_number, record.event_id) != (current.epoch_number, current.event_id):
-        raise DivergedError(
-            f"{what}, epoch {current.epoch_number}, but the log has {record.event_id}, epoch {record.epoch_number}, "
-            f"under that seqno; {position.WAYS_OUT}"
-        )
-
-
-def _mirror(store: Storage, current: Position) -> None:
-    """For those who ask whether there is anything to load."""
-    write_hint(store, Hint(current.seqno, current.epoch_number, current.event_id, current.thl_uuid))
-
-
-def _manifest(store: Storage, plan: Plan, current: Position) -> BatchManifest:
-    manifest = read_manifest(store, plan.first, plan.last)
-    key = f"{store.url.rstrip('/')}/{manifest_key(plan.first, plan.last)}"
-    if manifest is None:
-        raise GapError(
-            f"micro-batch {plan.first}-{plan.last}, next behind the target's position {current.seqno}, has not been "
-            f"written: {key} is missing; run the batch step (and the upload behind it) for that range"
-        )
-    if manifest.plan != plan:
-        raise DivergedError(f"{key} was written for another plan than the chain's; {position.WAYS_OUT}")
-    return manifest
+    target = Target(session, service.service, applier_name, applier, store)
+    return apply_batches(target, log, chain, store, through=through, progress=progress)

@@ -34,7 +34,7 @@ class CommitUnknownError(TargetUnavailableError):
 
 
 class Session:
-    """A connection of ``redshift_connector`` in transactions, opened when it is first needed; a context manager.
+    """A connection of ``redshift_connector`` in transactions, opened when it is first needed.
 
     Every method raises :class:`TargetUnavailableError` where a later attempt may help, else :class:`TargetError`.
 
@@ -47,12 +47,6 @@ class Session:
         self._lock_timeout = lock_timeout
         self._statement_timeout = statement_timeout
         self._connection: Any = None
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -79,14 +73,42 @@ class Session:
 
         :raises CommitUnknownError: the connection was lost at COMMIT.
         """
+        with self.guarded():
+            yield
+        self.commit()
+
+    @contextmanager
+    def locked(self, table: Relation) -> Iterator[None]:
+        """A transaction under the commit table's lock; see :meth:`lock`."""
+        self.lock(table)
+        with self.transaction():
+            yield
+
+    def lock(self, table: Relation) -> None:
+        """Begins a transaction with the commit table's lock, so that its snapshot is taken behind it; its end is the caller's.
+
+        :raises TargetUnavailableError: the lock was not to be had in time; the message names who holds it.
+        """
+        with self.transaction():
+            self._timeout(self._lock_timeout)
+        with self.guarded():
+            self._lock(table)
+            self._timeout(self._statement_timeout)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Part of a transaction: it goes on behind it, unless an exception ended it."""
         try:
             yield
         except TungstenError:
-            self._rollback()
+            self.rollback()
             raise
         except BaseException:
             self.close()  # it may have come in the middle of an answer
             raise
+
+    def commit(self) -> None:
+        """:raises CommitUnknownError: the connection was lost at COMMIT."""
         try:
             self._open().commit()
         except errors.DRIVER_ERRORS as error:
@@ -94,21 +116,16 @@ class Session:
             if errors.connection_lost(error):
                 self.close()
                 raise CommitUnknownError(str(explained)) from error
-            self._rollback()
+            self.rollback()
             raise explained from error
 
-    @contextmanager
-    def locked(self, table: Relation) -> Iterator[None]:
-        """A transaction whose first statement takes the commit table's lock, so that its snapshot is taken behind it.
-
-        :raises TargetUnavailableError: the lock was not to be had in time; the message names who holds it.
-        """
-        with self.transaction():
-            self._timeout(self._lock_timeout)
-        with self.transaction():
-            self._lock(table)
-            self._timeout(self._statement_timeout)
-            yield
+    def rollback(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except errors.DRIVER_ERRORS:
+            self.close()  # what the server holds of a lost connection it rolls back itself
 
     def _lock(self, table: Relation) -> None:
         try:
@@ -119,7 +136,7 @@ class Session:
             if errors.server_fields(error).get("C") != errors.QUERY_CANCELED:
                 self._drop_if_lost(error)
                 raise explained from error
-            self._rollback()
+            self.rollback()
             raise TargetUnavailableError(
                 f"{table} stayed locked for {self._lock_timeout:g} s by {self._holders(table)}; another load may be at work "
                 f"(then a later attempt goes on), or its worker vanished: SELECT pg_terminate_backend(<pid>)"
@@ -158,11 +175,3 @@ class Session:
     def _drop_if_lost(self, error: BaseException) -> None:
         if errors.connection_lost(error):
             self.close()
-
-    def _rollback(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            self._connection.rollback()
-        except errors.DRIVER_ERRORS:
-            self.close()  # what the server holds of a lost connection it rolls back itself
