@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 import pyarrow as pa
 
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly
-from airflow_provider_tungsten.replicator.binlog.constants import EventType, event_name, is_skippable
+from airflow_provider_tungsten.replicator.binlog.constants import EventType, is_skippable
 from airflow_provider_tungsten.replicator.binlog.events import (
     Gtid,
     Query,
@@ -295,9 +295,7 @@ class Assembler(Assembly):
     def _commit(self, event: Event, prepared: Prepared | None = None) -> None:
         """The open transaction is whole: its fragments, or those it `prepared`, get a seqno, if there are any."""
         if self._gtid is None:
-            raise CorruptLogError(
-                f"{event.place}: {event_name(event.type)} ends a transaction that did not begin"
-            )
+            raise CorruptLogError(f"{event.place}: it ends a transaction that did not begin")
         if prepared is not None and len(prepared.fragments):
             self._prepared_before = prepared
             self._spooled = True
@@ -503,21 +501,21 @@ class Assembler(Assembly):
 
     def _on_incident(self, event: Event) -> NoReturn:
         raise UnsupportedError(
-            f"{event.place}: the source says that its log lacks events here (INCIDENT); start behind this place with "
+            f"{event.place}: the source says that its log lacks events here; start behind this place with "
             "the DAG's parameter `reposition` and load the tables again"
         )
 
     def _on_other(self, event: Event) -> None:
         if not is_skippable(event.type, event.flags):
             raise UnsupportedError(
-                f"{event.place}: {event_name(event.type)} is not understood, and nothing is skipped; start behind this "
+                f"{event.place}: it is not understood, and nothing is skipped; start behind this "
                 "place with the DAG's parameter `reposition`"
             )
 
 
 def _mixed_gtids(event: Event) -> CorruptLogError:
     return CorruptLogError(
-        f"{event.place}: {event_name(event.type)} does not belong to the log that was read before: one of MySQL and MariaDB "
+        f"{event.place}: it does not belong to the log that was read before: one of MySQL and MariaDB "
         "follows the other"
     )
 

@@ -40,28 +40,30 @@ CASES = [
     _refused(
         "binlog_56_gtid_reserved_word.000001",
         UnsupportedError,
-        f":585: INSERT on test.GENERATED {STATEMENT}",
+        f":585, .*: INSERT on test.GENERATED {STATEMENT}",
         counts={"test.GENERATED": "ddl 1", "test.t1": "ddl 1"},
     ),
     _refused("binlog_savepoint.000001", UnsupportedError, RELAY),
     _refused(
         "binlog_transaction.000001",
         UnsupportedError,
-        f":368: INSERT on test.t1 {STATEMENT}",
+        f":368, .*: INSERT on test.t1 {STATEMENT}",
         counts={"test.t1": "ddl 1"},
     ),
     _in("binlog_transaction_previous_GTID_no_tag.000001"),
     _refused(
         "binlog_transaction_with_GTID.000001",
         UnsupportedError,
-        f":424: INSERT on test.t1 {STATEMENT}",
+        f":424, .*: INSERT on test.t1 {STATEMENT}",
         counts={"test.t1": "ddl 1"},
     ),
-    _refused("binlog_transaction_with_GTID_TAG.000001", UnsupportedError, rf":405: test\.orders: {UNNAMED}"),
+    _refused(
+        "binlog_transaction_with_GTID_TAG.000001", UnsupportedError, rf":405, .*: test\.orders: {UNNAMED}"
+    ),
     _refused(
         "binlog_transaction_with_anonymous_GTID.000001",
         UnsupportedError,
-        f":460: INSERT on test.t2 {STATEMENT}",
+        f":460, .*: INSERT on test.t2 {STATEMENT}",
         counts={"test.t2": "ddl 1"},
     ),
     _refused("binlog_truncated_event.000001", CorruptLogError, ":4: the file ends inside an event"),
@@ -70,20 +72,20 @@ CASES = [
     _refused(
         "bug11747887-bin.000003",
         UnsupportedError,
-        f":447: INSERT on test.t10123456789 {STATEMENT}",
+        f":447, .*: INSERT on test.t10123456789 {STATEMENT}",
         counts={"test.t10123456789": "ddl 2"},
     ),
     _refused(
         "bug16266.000001",
         UnsupportedError,
-        f":426: INSERT on test.t1 {STATEMENT}",
+        f":426, .*: INSERT on test.t1 {STATEMENT}",
         counts={"test.t1": "ddl 1", "test.t2": "ddl 1"},
     ),
     # Procedures, functions, triggers and events in every SQL mode.
     _in("bug27213339-bin.000001", counts={"db1.t1": "ddl 1"}),
     _in("bug32407.001", counts={"test.t1": "ddl 1, insert 2"}, rows=(("I", "1"), ("I", "1"))),
     _refused("bug33029-slave-relay-bin.000001", UnsupportedError, RELAY),
-    _refused("bug40482-bin.000001", UnsupportedError, r":106: .*lacks events here \(INCIDENT\)"),
+    _refused("bug40482-bin.000001", UnsupportedError, r":106, INCIDENT \(26\): .*lacks events here"),
     _refused("corrupt-relay-bin.000624", UnsupportedError, RELAY),
     _in(
         "json-opaque.binlog",
@@ -104,7 +106,7 @@ CASES = [
     _refused(
         "json.binlog.000001",
         UnsupportedError,
-        r":3750: rows of mysql\.t lack columns: a session has binlog_row_image other than FULL",
+        r":3750, .*: rows of mysql\.t lack columns: a session has binlog_row_image other than FULL",
         system=True,
         counts={"mysql.t": "ddl 1, insert 6, update 6"},
     ),
@@ -117,7 +119,7 @@ CASES = [
         ),
     ),
     _in("master-bin.000001"),
-    _refused("minimal_row_metadata.000001", UnsupportedError, rf":312: noria\.t1: {UNNAMED}"),
+    _refused("minimal_row_metadata.000001", UnsupportedError, rf":312, .*: noria\.t1: {UNNAMED}"),
     _in("mysql-enum-string-set.000001"),
     _in(
         "mysql-enum-string-set.000001",
@@ -143,16 +145,16 @@ CASES = [
     _refused(
         "rpl_cross_version_default_utf8mb4_collation.000001",
         UnsupportedError,
-        f":696: INSERT on test.foobar {STATEMENT}",
+        f":696, .*: INSERT on test.foobar {STATEMENT}",
         counts={"test.foobar": "ddl 1"},
     ),
     _refused("rpl_unfiltered_hidden_gcol.000001", UnsupportedError, RELAY),
     # A replica's, but its own: what it wrote has its own positions.
     _in("slave-relay-bin.000001", counts={"test.t": "ddl 2"}),
-    _refused("time_issue.000001", UnsupportedError, rf":312: noria\.t: {UNNAMED}"),
-    _refused("transaction_compression.000001", UnsupportedError, rf":274: test\.tb1: {UNNAMED}"),
-    _refused("update-full-row.binlog", UnsupportedError, rf":170: test\.ba: {UNNAMED}"),
-    _refused("update-partial-row.binlog", UnsupportedError, rf":170: test\.ba: {UNNAMED}"),
+    _refused("time_issue.000001", UnsupportedError, rf":312, .*: noria\.t: {UNNAMED}"),
+    _refused("transaction_compression.000001", UnsupportedError, rf":274, .*: test\.tb1: {UNNAMED}"),
+    _refused("update-full-row.binlog", UnsupportedError, rf":170, .*: test\.ba: {UNNAMED}"),
+    _refused("update-partial-row.binlog", UnsupportedError, rf":170, .*: test\.ba: {UNNAMED}"),
     _in(
         "vector.binlog",
         counts={
@@ -179,17 +181,17 @@ CASES = [
     _refused(
         "ver_5_1_23.001",
         CorruptLogError,
-        ":425: a TABLE_MAP outside of any transaction",
+        ":425, .*: a TABLE_MAP outside of any transaction",
         counts=dict.fromkeys(("test.t1", "test.t2", "test.t3"), "ddl 1"),
     ),
     _refused(
         "ver_trunk_row_v2.001",
         UnsupportedError,
-        rf":525: test\.t1: {UNNAMED}",
+        rf":525, .*: test\.t1: {UNNAMED}",
         counts=dict.fromkeys(("test.t1", "test.t2", "test.t3"), "ddl 1"),
     ),
-    _refused("write-full-row.binlog", UnsupportedError, rf":170: test\.ba: {UNNAMED}"),
-    _refused("write-partial-row.binlog", UnsupportedError, rf":170: test\.ba: {UNNAMED}"),
+    _refused("write-full-row.binlog", UnsupportedError, rf":170, .*: test\.ba: {UNNAMED}"),
+    _refused("write-partial-row.binlog", UnsupportedError, rf":170, .*: test\.ba: {UNNAMED}"),
 ]
 
 

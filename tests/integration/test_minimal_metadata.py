@@ -142,7 +142,7 @@ def test_a_statement_that_is_not_understood_stops_at_the_tables_next_row_alone(s
     row(shop, 1, "other")
     row(shop, 2)
     with pytest.raises(
-        UnsupportedError, match=r"shop\.t: .*statement at mysql-bin\.\d+:\d+ is not understood"
+        UnsupportedError, match=r"shop\.t: .*statement at mysql-bin\.\d+:\d+, QUERY \(2\) is not understood"
     ):
         shop.run()
     assert shop.kinds()[-1] == "insert other 1"

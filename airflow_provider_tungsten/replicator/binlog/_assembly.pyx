@@ -190,7 +190,7 @@ cdef class Assembly(EventSink):
         except (UnsupportedError, CorruptLogError) as error:
             if file in str(error):
                 raise
-            raise type(error)(f"{file}:{event.start}: {error}") from None
+            raise type(error)(f"{event_of(event, file).place}: {error}") from None
         if self.ended:
             self.paused = True
         elif not self._is_open and (

@@ -2,6 +2,9 @@
 
 Source: MySQL `libs/mysql/binlog/event/binlog_event.h` (``Log_event_type``) and `include/field_types.h`; MariaDB
 `sql/log_event.h`.
+
+mysql-replication's constants are not used: they lack TRANSACTION_PAYLOAD, GTID_TAGGED and HEARTBEAT_V2, MariaDB's compressed events, and the
+column types VECTOR and TYPED_ARRAY, and a number that is not known here must stop reading.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ class Event(NamedTuple):
 
     @property
     def place(self) -> str:
-        """``file:start``, for messages."""
-        return f"{self.file}:{self.start}"
+        """``file:start, QUERY (2)``, for messages."""
+        return f"{self.file}:{self.start}, {event_name(self.type)}"
 
 
 class FormatDescription(NamedTuple):
@@ -422,18 +422,18 @@ def parse_rows(event: Event) -> Rows:
         raise UnsupportedError(_not_rows(event))
     body = event.body
     if len(body) < 10:
-        raise CorruptLogError(f"{event.place}: a rows event is cut short")
+        raise CorruptLogError(f"{event.place}: it is cut short")
     low, high, flags, extra = _ROWS_HEAD.unpack_from(body)
     at = 8
     if event.type not in _ROWS_V1:
         if extra < 2:
-            raise CorruptLogError(f"{event.place}: a rows event's extra data are cut short")
+            raise CorruptLogError(f"{event.place}: its extra data are cut short")
         at += extra
     columns, at = packed_integer(body, at)
     width = (columns + 7) >> 3
     payload = at + (2 * width if kind is Kind.UPDATE else width)
     if payload > len(body):
-        raise CorruptLogError(f"{event.place}: a rows event is cut short")
+        raise CorruptLogError(f"{event.place}: it is cut short")
     full = _all_set(body[at : at + width], columns) and _all_set(body[at + width : payload], columns)
     return Rows(low | high << 32, bool(flags & _STMT_END), kind, columns, payload, full)
 
@@ -448,5 +448,5 @@ def _all_set(bits: bytes, columns: int) -> bool:
 
 def _not_rows(event: Event) -> str:
     if event.type == EventType.PARTIAL_UPDATE_ROWS:
-        return f"{event.place}: {event_name(event.type)} holds JSON diffs, which are to be applied first (see `partial`)"
-    return f"{event.place}: {event_name(event.type)} is not a rows event that is understood"
+        return f"{event.place}: it holds JSON diffs, which are to be applied first (see `partial`)"
+    return f"{event.place}: it is not a rows event that is understood"

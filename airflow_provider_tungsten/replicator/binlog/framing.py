@@ -107,17 +107,15 @@ def _payload(event: Event) -> _Payload:
             break
         length, at = packed_integer(body, at)
         if kind not in (1, 2, 3):
-            raise UnsupportedError(f"{event.place}: a TRANSACTION_PAYLOAD has the unknown field {kind}")
+            raise UnsupportedError(f"{event.place}: it has the unknown field {kind}")
         fields[kind], end = packed_integer(body, at)
         if end != at + length:
-            raise CorruptLogError(
-                f"{event.place}: a TRANSACTION_PAYLOAD's field {kind} is not as long as it says"
-            )
+            raise CorruptLogError(f"{event.place}: its field {kind} is not as long as it says")
         at = end
     length = fields.get(1, len(body) - at)
     compression = fields.get(2, _NONE)
     if length != len(body) - at:
-        raise CorruptLogError(f"{event.place}: a TRANSACTION_PAYLOAD is not as long as it says")
+        raise CorruptLogError(f"{event.place}: it is not as long as it says")
     return _Payload(compression, fields.get(3, length) if compression == _ZSTD else length, at, length)
 
 
@@ -130,12 +128,10 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
         header = _read(outer, stream, min(_HEADER, left))
         length = int.from_bytes(header[9:13], "little")
         if len(header) < _HEADER or not _HEADER <= length <= left:
-            raise CorruptLogError(
-                f"{outer.place}: an event inside a TRANSACTION_PAYLOAD does not fit into it"
-            )
+            raise CorruptLogError(f"{outer.place}: an event inside it does not fit")
         if length > _LARGEST_EVENT:
             raise CorruptLogError(
-                f"{outer.place}: an event inside a TRANSACTION_PAYLOAD says that it has {length} bytes: more than MySQL can "
+                f"{outer.place}: an event inside it says that it has {length} bytes: more than MySQL can "
                 "write"
             )
         body = _read(outer, stream, length - _HEADER)
@@ -151,16 +147,14 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
             body,
         )
     if stream.read(1):
-        raise CorruptLogError(f"{outer.place}: a TRANSACTION_PAYLOAD holds more than it says")
+        raise CorruptLogError(f"{outer.place}: it holds more than it says")
 
 
 def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
     try:
         piece = stream.read(length)
     except zstandard.ZstdError as error:
-        raise CorruptLogError(
-            f"{outer.place}: a TRANSACTION_PAYLOAD cannot be decompressed: {error}"
-        ) from None
+        raise CorruptLogError(f"{outer.place}: it cannot be decompressed: {error}") from None
     if len(piece) != length:
-        raise CorruptLogError(f"{outer.place}: a TRANSACTION_PAYLOAD ends inside an event")
+        raise CorruptLogError(f"{outer.place}: it ends inside an event")
     return piece

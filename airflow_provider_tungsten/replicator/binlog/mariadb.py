@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from airflow_provider_tungsten.replicator.binlog.constants import EventType, event_name
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer, xid_text
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
@@ -192,14 +192,14 @@ def decompressed(event: Event) -> Event:
     body = event.body
     at = _rows_head(event, head) if head else _query_head(event)
     if at >= len(body):
-        raise CorruptLogError(f"{event.place}: {event_name(event.type)} is cut short")
+        raise CorruptLogError(f"{event.place}: it is cut short")
     return event._replace(type=plain, body=body[:at] + _inflated(event, memoryview(body)[at:]))
 
 
 def _query_head(event: Event) -> int:
     body = event.body
     if len(body) < 13:
-        raise CorruptLogError(f"{event.place}: {event_name(event.type)} is cut short")
+        raise CorruptLogError(f"{event.place}: it is cut short")
     return 13 + int.from_bytes(body[11:13], "little") + body[8] + 1
 
 
@@ -207,7 +207,7 @@ def _rows_head(event: Event, head: int) -> int:
     body = event.body
     at = head + (int.from_bytes(body[8:10], "little") - 2 if head == 10 else 0)
     if at < head:
-        raise CorruptLogError(f"{event.place}: a rows event's extra data are cut short")
+        raise CorruptLogError(f"{event.place}: its extra data are cut short")
     columns, at = packed_integer(body, at)
     return at + ((columns + 7) >> 3) * (2 if event.type in _UPDATES else 1)
 
@@ -217,23 +217,19 @@ def _inflated(event: Event, data: memoryview) -> bytes:
     width = data[0] & 0x07
     if data[0] & 0xF8 != 0x80 or not 1 <= width <= 4:
         raise UnsupportedError(
-            f"{event.place}: {event_name(event.type)} is compressed in the unknown way 0x{data[0]:02x}; "
+            f"{event.place}: it is compressed in the unknown way 0x{data[0]:02x}; "
             "SET GLOBAL log_bin_compress=OFF and start behind this place"
         )
     size = int.from_bytes(data[1 : 1 + width], "big")
     packed = data[1 + width :]
     if size > _LARGEST or size > len(packed) * _BEST_RATIO:
-        raise CorruptLogError(
-            f"{event.place}: {event_name(event.type)} of {len(packed)} bytes says that it holds {size}"
-        )
+        raise CorruptLogError(f"{event.place}: it of {len(packed)} bytes says that it holds {size}")
     stream = zlib.decompressobj()
     try:
         # One byte more than is due shows that there is more; the output grows no further than that.
         result = stream.decompress(packed, size + 1)
     except zlib.error as error:
-        raise CorruptLogError(
-            f"{event.place}: {event_name(event.type)} cannot be decompressed: {error}"
-        ) from None
+        raise CorruptLogError(f"{event.place}: it cannot be decompressed: {error}") from None
     if len(result) != size or not stream.eof or stream.unused_data:
-        raise CorruptLogError(f"{event.place}: {event_name(event.type)} does not hold what it says")
+        raise CorruptLogError(f"{event.place}: it does not hold what it says")
     return result

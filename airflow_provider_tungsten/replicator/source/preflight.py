@@ -57,7 +57,12 @@ _NEEDED = {
     "binlog_format": ("ROW", "other formats log statements, not rows"),
     "binlog_row_image": ("FULL", "other images lack columns"),
 }
-_NEEDED_OF_MARIADB = {"binlog_row_metadata": ("FULL", "without it the log does not name columns and keys")}
+_NEEDED_OF_MARIADB = {
+    "binlog_row_metadata": (
+        "FULL",
+        "without it the log does not name columns and keys, which are followed through DDL for MySQL alone",
+    )
+}
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ STOPPERS: dict[str, Callable[[Events], list[Event]]] = {
         made.query("XA COMMIT X'61',X'',1"),
     ],
     "XA RECOVER in a form": lambda made: [made.gtid(), made.query("XA RECOVER")],
-    r"PRE_GA_WRITE_ROWS \(20\) is not understood": lambda made: [*made.begin(), made.event(20, bytes(9))],
+    r"PRE_GA_WRITE_ROWS \(20\): it is not understood": lambda made: [*made.begin(), made.event(20, bytes(9))],
     r"UPDATE on a\.t in statement format": lambda made: [
         *made.begin(),
         made.query("UPDATE t SET v = 'hidden'"),

@@ -172,7 +172,7 @@ def test_rows_of_version_1() -> None:
 
 
 def test_partial_updates_are_no_rows_until_they_are_applied() -> None:
-    with pytest.raises(UnsupportedError, match=r"log\.000001:100: PARTIAL_UPDATE_ROWS .*holds JSON diffs"):
+    with pytest.raises(UnsupportedError, match=r"log\.000001:100, PARTIAL_UPDATE_ROWS .*holds JSON diffs"):
         parse_rows(_rows(EventType.PARTIAL_UPDATE_ROWS, b"\xff\x01\xff\x01"))
 
 

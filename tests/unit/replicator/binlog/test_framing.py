@@ -26,7 +26,7 @@ def test_events_carry_header_offsets_and_body_without_checksum() -> None:
     start = description.end
     assert (description.type, description.start) == (EventType.FORMAT_DESCRIPTION, 4)
     assert xid == (XID, 0x80, 1_700_000_000, 7, "log.000001", start, start + 31, b"12345678")
-    assert xid.place == f"log.000001:{start}"
+    assert xid.place == f"log.000001:{start}, XID (16)"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 100, 1000])
@@ -248,7 +248,9 @@ def test_compressed_transactions_are_opened(compression: int) -> None:
 
 
 def test_an_unknown_compression_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"log\.000001:100: .* unknown algorithm 3"):
+    with pytest.raises(
+        UnsupportedError, match=r"log\.000001:100, TRANSACTION_PAYLOAD .* unknown algorithm 3"
+    ):
         list(payload_events(_payload(3, b"", b"")))
 
 

@@ -179,7 +179,7 @@ def test_rows_are_made_whole() -> None:
         + before(4, {"x": 1}, [1]) + b"\x01\x01" + b"\x04" + struct.pack("<i", 4) + change
     )  # fmt: skip
     whole = PartialUpdates(TABLE).whole_event(event(rows))
-    assert (whole.type, whole.place) == (EventType.UPDATE_ROWS, "log.000001:100")
+    assert (whole.type, whole.place) == (EventType.UPDATE_ROWS, "log.000001:100, UPDATE_ROWS (31)")
     parsed = parse_rows(whole)
     payload = whole.body[parsed.payload_offset :]
     encoded = CsvEncoder(TABLE, ["opcode"]).encode(payload, parsed.kind, seqno=1, row_id=1, commit_ts=0)
