@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_tungsten.replicator.errors import ConfigurationError, TungstenError
-from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, SslMode, connect, rows
-
-FILES = frozenset({"ssl_ca", "ssl_cert", "ssl_key"})
-# MySQL Connector/Python's switches.
-MODES = {"ssl_disabled": "disabled", "ssl_verify_cert": "verify_ca", "ssl_verify_identity": "verify_identity"}
+from airflow_provider_tungsten.replicator.errors import TungstenError
+from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect, rows
+from airflow_provider_tungsten.replicator.source.endpoint import mysql_endpoint
 
 
 class BinlogSourceHook(BaseHook):
@@ -40,20 +35,13 @@ class BinlogSourceHook(BaseHook):
     def endpoint(self) -> MySQLEndpoint:
         """:raises ConfigurationError: a setting that is missing or not understood."""
         connection = self.get_connection(self.mysql_conn_id)
-        where = f"connection {self.mysql_conn_id}"
-        if not connection.host or not connection.login:
-            raise ConfigurationError(f"{where}: give host and login")
-        extra = connection.extra_dejson
-        if extra.get("iam"):
-            raise ConfigurationError(
-                f"{where}: IAM tokens are not supported for the source; give a user with a password"
-            )
-        return MySQLEndpoint(
+        return mysql_endpoint(
+            f"connection {self.mysql_conn_id}",
             host=connection.host,
-            port=connection.port or 3306,
-            user=connection.login,
-            password=connection.password or "",
-            **tls_settings(extra, where),
+            port=connection.port,
+            login=connection.login,
+            password=connection.password,
+            extra=connection.extra_dejson,
         )
 
     def test_connection(self) -> tuple[bool, str]:
@@ -66,47 +54,3 @@ class BinlogSourceHook(BaseHook):
         return bool(
             facts["log_bin"]
         ), f"MySQL {facts['version']}, binary log {'on' if facts['log_bin'] else 'off'}"
-
-
-def tls_settings(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """``ssl_mode``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` out of a connection's extra; those not given are left out.
-
-    :raises ConfigurationError: a TLS setting that is not understood: none is passed over.
-    """
-    given = {key: value for key, value in extra.items() if key.startswith("ssl_") and value not in (None, "")}
-    given |= {f"ssl_{key}": value for key, value in _ssl_mapping(extra.get("ssl"), where).items()}
-    modes = {mode for key in (*MODES, "ssl_mode") if (mode := _mode(given.pop(key, None), key, where))}
-    if unknown := set(given) - FILES:
-        raise ConfigurationError(
-            f"{where}: TLS settings in extra that are not understood: {', '.join(sorted(unknown))}; "
-            f"these are: ssl_mode, {', '.join(sorted(FILES | set(MODES)))}"
-        )
-    if len(modes) > 1:
-        raise ConfigurationError(
-            f"{where}: TLS settings in extra that contradict each other: {sorted(modes)}"
-        )
-    return given | ({"ssl_mode": modes.pop()} if modes else {})
-
-
-def _ssl_mapping(value: Any, where: str) -> dict[str, Any]:
-    try:
-        mapping = json.loads(value) if isinstance(value, str) and value else value
-    except ValueError:
-        mapping = value
-    if not isinstance(mapping or {}, dict):
-        raise ConfigurationError(f"{where}: ssl in extra: give a mapping with ca, cert, key")
-    return dict(mapping or {})
-
-
-def _mode(value: Any, key: str, where: str) -> str | None:
-    """The mode that one setting asks for."""
-    if value is None:
-        return None
-    if key == "ssl_mode":
-        if str(value).lower() not in get_args(SslMode):
-            allowed = ", ".join(get_args(SslMode))
-            raise ConfigurationError(f"{where}: ssl_mode in extra: {value!r} is none of {allowed}")
-        return str(value).lower()
-    if str(value).lower() not in ("true", "false"):
-        raise ConfigurationError(f"{where}: {key} in extra: {value!r} is neither true nor false")
-    return MODES[key] if str(value).lower() == "true" else None

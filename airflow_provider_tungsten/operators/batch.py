@@ -11,7 +11,6 @@ from airflow.sdk import BaseOperator, Context
 
 from airflow_provider_tungsten.operators.common import (
     MAX_OBJECTS,
-    Branch,
     Progress,
     ServiceLike,
     engine_errors,
@@ -21,12 +20,13 @@ from airflow_provider_tungsten.operators.common import (
     seqno,
     writer_token,
 )
-from airflow_provider_tungsten.operators.planning import by_interval, by_range, dealt, due
 from airflow_provider_tungsten.replicator.batch.files import manifest_key
 from airflow_provider_tungsten.replicator.batch.hint import read_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan
+from airflow_provider_tungsten.replicator.batch.planning import by_interval, by_range, dealt, due
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 
 

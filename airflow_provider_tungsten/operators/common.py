@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNot
 from airflow.sdk import Context
 
 from airflow_provider_tungsten.hooks.storage import open_store
+from airflow_provider_tungsten.replicator import branch
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
+from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError, TerminalError
-from airflow_provider_tungsten.replicator.service import (
-    RedshiftApplier,
-    Service,
-    load_service,
-    parse_service,
-)
-from airflow_provider_tungsten.replicator.settings import Store
-from airflow_provider_tungsten.replicator.storage import Storage, new_token
-from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.service import Service, load_service, parse_service
+from airflow_provider_tungsten.replicator.storage import new_token
 
 ServiceLike = Service | Mapping[str, Any] | str | Path
 PROGRESS_SECONDS = 10
@@ -75,47 +69,9 @@ def engine_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-@dataclass(frozen=True)
-class Branch:
-    """One applier of a service and what it works with.
-
-    :param folder: ``<files>/<service>/<applier>``: plans, CSV files, manifests, the position's hint.
-    :param staging: the same below the local staging folder, where batches are written first; None without one.
-    """
-
-    service: Service
-    name: str
-    applier: RedshiftApplier
-    log: Log
-    folder: Storage
-    staging: Storage | None
-    chain: Chain
-
-    @property
-    def writes_to(self) -> Storage:
-        """Where the batch step writes."""
-        return self.staging or self.folder
-
-
 def open_branch(service: Service, name: str | None) -> Branch:
-    """:param name: of the applier; None: the only one.
-
-    :raises ConfigurationError: no such applier, or several to choose from.
-    """
-    if name is None and len(service.appliers) > 1:
-        raise ConfigurationError(
-            f"service {service.service} has several appliers, give one: {', '.join(sorted(service.appliers))}"
-        )
-    name = name or next(iter(service.appliers))
-    applier = service.applier(name)
-    log = Log(open_store(service.thl), service.service)
-    folder = _below(applier.files, service, name)
-    staging = _below(Store(url=applier.staging_folder), service, name) if applier.staging_folder else None
-    return Branch(service, name, applier, log, folder, staging, Chain(folder, log, service, name))
-
-
-def _below(store: Store, service: Service, name: str) -> Storage:
-    return open_store(store).sub(service.service).sub(name)
+    """An applier's place, by Airflow's connections; see :func:`.branch.open_branch`."""
+    return branch.open_branch(service, name, open_store)
 
 
 def planned(chain: Chain, first: int, last: int) -> list[Plan]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_tungsten.operators.planning import by_interval, by_range, dealt, due
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
+from airflow_provider_tungsten.replicator.batch.planning import by_interval, by_range, dealt, due
 from airflow_provider_tungsten.replicator.errors import RangeError
 from tests.unit.replicator.batch.logs import Logbook, rows
 
