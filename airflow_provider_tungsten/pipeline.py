@@ -16,8 +16,9 @@ from airflow_provider_tungsten.operators.batch import CsvToS3Operator, PlanBatch
 from airflow_provider_tungsten.operators.binlog import BinlogToThlOperator
 from airflow_provider_tungsten.operators.common import ServiceLike, read_service
 from airflow_provider_tungsten.operators.redshift import S3ToRedshiftMergeOperator
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service, load_service
+from airflow_provider_tungsten.replicator.service import Service, load_service
 
 DAG_PREFIX = "tungsten_"
 # Constant, so that parsing twice gives the same DAG; early, so that no backfill lies before it.
@@ -86,7 +87,7 @@ def tungsten_dag(service: ServiceLike, **dag_kwargs: Any) -> DAG:
     return dag
 
 
-def _branch(service: Service, name: str, applier: RedshiftApplier) -> BaseOperator:
+def _branch(service: Service, name: str, applier: ApplierSettings) -> BaseOperator:
     """Planning, writing and loading for one applier; its first task."""
     common: dict[str, Any] = {"service": _fields(service), "applier": name}
     plan = PlanBatchesOperator(

@@ -20,6 +20,7 @@ from airflow_provider_tungsten.operators.common import (
 )
 from airflow_provider_tungsten.replicator.batch.hint import read_hint
 from airflow_provider_tungsten.replicator.redshift.load import load
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 
 
 class S3ToRedshiftMergeOperator(BaseOperator):
@@ -63,6 +64,7 @@ class S3ToRedshiftMergeOperator(BaseOperator):
                 through, hint = branch.chain.end(), read_hint(branch.folder)
                 if through <= (hint.seqno if hint else -1):
                     raise AirflowSkipException(f"all {through + 1} planned seqnos are applied")
+            assert isinstance(branch.applier, RedshiftApplier)
             hook = RedshiftTargetHook(branch.applier.connection, aws_conn_id=branch.applier.files.connection)
             result = load(
                 hook.connect,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_tungsten.replicator.batch.chain import Chain
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.log import Log
@@ -25,7 +26,7 @@ class Branch:
 
     service: Service
     name: str
-    applier: RedshiftApplier
+    applier: ApplierSettings
     log: Log
     folder: Storage
     staging: Storage | None

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
+from airflow_provider_tungsten.replicator.s3.settings import S3Applier
 from airflow_provider_tungsten.replicator.settings import (
     MIB,
-    Batches,
     Model,
     Name,
     Patterns,
@@ -26,7 +27,6 @@ from airflow_provider_tungsten.replicator.settings import (
 
 _EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+(;|$)")
 _GTID_SET = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}:")
-HeaderColumn = Literal["opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid"]
 
 
 class Start(Model):
@@ -104,58 +104,12 @@ class Thl(Store):
     segment_events: int = Field(default=500_000, ge=1)
 
 
-class Csv(Model):
-    """What stands in the files. The NULL sentinel is chosen per table and batch and recorded in the manifest."""
-
-    header: tuple[HeaderColumn, ...] = ("opcode", "seqno", "row_id", "commit_timestamp")
-    header_prefix: str = "tungsten_"
-    compression: Literal["zstd", "gzip", "none"] = "zstd"
-
-    @field_validator("header")
-    @classmethod
-    def _needed_for_merge(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        missing = {"opcode", "seqno", "row_id"} - set(value)
-        if missing:
-            raise ValueError(f"the merge needs {', '.join(sorted(missing))} too")
-        if len(set(value)) != len(value):
-            raise ValueError("a header column stands twice")
-        return value
+def _of_redshift(value: Any) -> Any:
+    """An applier that does not say its type is Redshift's."""
+    return {"type": "redshift", **value} if isinstance(value, Mapping) else value
 
 
-class RedshiftApplier(TableRules):
-    """A Redshift target: files go to ``files``, COPY and merge through ``connection``.
-
-    :param connection: Airflow connection of type ``redshift``.
-    :param files: where batches lie, under ``<url>/<service>/<applier>/``; S3 for COPY.
-    :param staging_folder: local folder in which batches are written first; an upload step then brings them to ``files``.
-    :param iam_role: ``default`` or the ARN (or comma-separated chain) of the role that COPY uses.
-    :param region: of the bucket, where it is not the cluster's.
-    :param target_schema: template of the live tables' schema; ``{schema}`` is the source's.
-    :param staging_schema: template of the schema of staging tables and of ``trep_commit_seqno``.
-    :param lock_timeout_seconds: how long a load waits for another load of the same applier.
-    """
-
-    type: Literal["redshift"] = "redshift"
-    connection: str = "redshift_default"
-    files: Store
-    staging_folder: str | None = None
-    iam_role: Annotated[str, Field(pattern=r"^(default|arn:[\w:/+=,.@-]+)$")] = "default"
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
-    batches: Batches = Batches()
-    csv: Csv = Csv()
-    target_schema: str = "{schema}"
-    staging_schema: str = "tungsten_{service}"
-    staging_prefix: str = "stage_xxx_"
-    lock_timeout_seconds: float = Field(default=600, gt=0)
-    statement_timeout_seconds: float = Field(default=3600, gt=0)
-
-    @model_validator(mode="after")
-    def _copy_reads_s3(self) -> RedshiftApplier:
-        if not self.files.url.startswith("s3://"):
-            raise ValueError(
-                "files.url: COPY reads from s3:// only; use staging_folder to write locally first"
-            )
-        return self
+Applier = Annotated[RedshiftApplier | S3Applier, Field(discriminator="type"), BeforeValidator(_of_redshift)]
 
 
 class Service(Model):
@@ -167,10 +121,10 @@ class Service(Model):
     service: Name
     source: Source
     thl: Thl
-    appliers: Mapping[Name, RedshiftApplier] = Field(min_length=1)
+    appliers: Mapping[Name, Applier] = Field(min_length=1)
     schedule: str | None = "* * * * *"
 
-    def applier(self, name: str) -> RedshiftApplier:
+    def applier(self, name: str) -> Applier:
         """:raises ConfigurationError: no applier of that name."""
         if name not in self.appliers:
             raise ConfigurationError(
@@ -182,7 +136,10 @@ class Service(Model):
 def _explain(origin: str, error: ValidationError) -> ConfigurationError:
     lines = []
     for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"]) or "the service"
+        loc = item["loc"]
+        if loc[:1] == ("appliers",) and len(loc) > 2:
+            loc = (*loc[:2], *loc[3:])  # between an applier's name and its fields, pydantic has its type
+        place = ".".join(str(part) for part in loc) or "the service"
         given = (
             ""
             if isinstance(item["input"], dict) or item["type"] == "missing"

@@ -15,6 +15,7 @@ from itertools import islice
 from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
@@ -24,7 +25,7 @@ from airflow_provider_tungsten.replicator.errors import (
     RangeError,
     UnsupportedError,
 )
-from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
@@ -42,10 +43,9 @@ def plan_key(first: int) -> str:
     return f"{FOLDER}{first:019d}.plan.json"
 
 
-def fingerprint(applier: RedshiftApplier) -> str:
+def fingerprint(applier: ApplierSettings) -> str:
     """Of everything that makes a batch's names and bytes, besides the range."""
-    settings = applier.model_dump(mode="json", include={"include", "exclude", "exclude_columns", "csv"})
-    body = {"format": FORMAT, "part_bytes": applier.batches.part_bytes, **settings}
+    body = {"format": FORMAT, **applier.bytes_made_of()}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 

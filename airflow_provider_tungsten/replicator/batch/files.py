@@ -6,24 +6,18 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from os.path import commonprefix
 from types import TracebackType
 from typing import BinaryIO
-from urllib.parse import quote
 
-from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.names import encoded
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, StorageError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 
-SUFFIX = {"zstd": ".csv.zst", "gzip": ".csv.gz", "none": ".csv"}
 # Many small files wait for the store's answers together; of large ones, which take memory, a few at a time do.
 _UPLOADS = 16
 _UPLOAD_BYTES = 64 * 1024 * 1024
-
-
-def _encoded(name: str) -> str:
-    """Percent-encoded; a leading dot too, so that no name means a parent folder or a hidden file."""
-    text = quote(name, safe="")
-    return "%2E" + text[1:] if text.startswith(".") else text
 
 
 def manifest_key(first: int, last: int) -> str:
@@ -36,8 +30,8 @@ def gap_key(seqno: int) -> str:
 
 
 def table_stem(schema: str, table: str, first: int, last: int) -> str:
-    """What the names of all files of one table in one batch begin with."""
-    return f"{_encoded(schema)}/{_encoded(table)}/{first:019d}-{last:019d}"
+    """What the names of all files of one table in one batch begin with, where the key template is the default one."""
+    return f"{encoded(schema)}/{encoded(table)}/{first:019d}-{last:019d}"
 
 
 def copy_manifest(parts: Sequence[Part], url: str) -> bytes:
@@ -73,12 +67,18 @@ def read_manifest(store: Storage, first: int, last: int) -> BatchManifest | None
 def missing_files(store: Storage, manifest: BatchManifest) -> Iterator[str]:
     """Names of the files that the manifest promises and the store does not hold in that size."""
     for table in manifest.tables:
-        if table.copy_manifest:
-            stem = table_stem(table.schema, table.table, manifest.plan.first, manifest.plan.last)
-            sizes = {info.key: info.size for info in store.list(stem)}
-            yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
-            if table.copy_manifest not in sizes:
-                yield table.copy_manifest
+        sizes = _sizes(store, manifest.plan, table)
+        yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
+        if table.copy_manifest and table.copy_manifest not in sizes:
+            yield table.copy_manifest
+
+
+def _sizes(store: Storage, plan: Plan, table: TableBatch) -> dict[str, int]:
+    """What is there of a table's files: one listing where they alone begin alike, else one a file."""
+    keys = [part.key for part in table.parts] + [table.copy_manifest] * bool(table.copy_manifest)
+    stem = commonprefix(keys)
+    prefixes = [stem] if f"{plan.first:019d}" in stem else keys
+    return {info.key: info.size for prefix in prefixes for info in store.list(prefix)}
 
 
 def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchManifest:

@@ -74,6 +74,7 @@ class Part:
     :param size: bytes as stored.
     :param csv_bytes: bytes uncompressed.
     :param sha256: of the bytes as stored, hexadecimal.
+    :param partition: that the rows' commit times lie in, e.g. ``commit_hour=2026-11-20-14``; '' without partitions.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Part:
     size: int
     csv_bytes: int
     sha256: str
+    partition: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class TableBatch:
     :param definition: JSON of the table's definition (``TableDefinition.json``), excluded columns left out.
     :param rows: CSV rows per opcode, e.g. ``{"I": 3, "D": 1}``.
     :param null: the sentinel that stands for NULL in these files.
-    :param copy_manifest: object name of the COPY manifest below the applier's folder; '' when there are no files.
+    :param copy_manifest: object name of the COPY manifest below the applier's folder; '' when there are no files, and for
+        targets that read without one.
     :param truncate: the live table is emptied (and there are no files).
     """
 

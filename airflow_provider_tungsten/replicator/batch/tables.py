@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import check_supported
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
-from airflow_provider_tungsten.replicator.service import RedshiftApplier
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AppliedTable:
 class AppliedTables:
     """The applier's table and column rules, applied to the definitions met in the log."""
 
-    def __init__(self, applier: RedshiftApplier) -> None:
+    def __init__(self, applier: ApplierSettings) -> None:
         self._filter = applier.table_filter()
         self.includes = self._filter.includes
         self.touches = self._filter.touches

@@ -1,4 +1,5 @@
-"""Writes one planned micro-batch: row images to CSV parts, COPY manifests, and last of all the batch manifest.
+"""Writes one planned micro-batch: row images to CSV parts, COPY manifests where the target reads them, and last of all the
+batch manifest.
 
 A batch exists when its manifest does. The same range under the same settings gives the same names and the same bytes, so
 any number of attempts, one after the other or at once, end in one batch.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.files import (
-    SUFFIX,
     Uploads,
     copy_manifest,
     missing_files,
@@ -23,7 +25,9 @@ from airflow_provider_tungsten.replicator.batch.files import (
     table_stem,
 )
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.names import FileNames
 from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.rows import (
     KINDS,
@@ -40,7 +44,7 @@ from airflow_provider_tungsten.replicator.errors import (
     DataError,
     DivergedError,
 )
-from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
@@ -80,7 +84,7 @@ def write_batch(
         ThreadPoolExecutor(1) as background,
         closing(Parts(applier.csv.compression, background)) as parts,
     ):
-        batch = _Batch(log, plan, service.service, applier, uploads, parts, progress)
+        batch = _Batch(log, plan, service.service, applier_name, applier, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
     header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
     return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
@@ -106,7 +110,8 @@ class _Batch:
         log: Log,
         plan: Plan,
         service: str,
-        applier: RedshiftApplier,
+        applier_name: str,
+        applier: ApplierSettings,
         uploads: Uploads,
         parts: Parts,
         progress: Progress | None,
@@ -118,6 +123,7 @@ class _Batch:
         self._uploads = uploads
         self._parts = parts
         self._progress = progress
+        self._names = applier.file_names(service, applier_name)
         self._tables = AppliedTables(applier)
         self._workspace = Workspace()
         self._candidates: dict[TableName, int] = defaultdict(int)
@@ -131,9 +137,10 @@ class _Batch:
             collided = self._pass(done, collided)
         tables = [writer.finish() for writer in done.values()]
         self._uploads.wait()
-        shares = [self._with_copy_manifest(table, url) for table in tables]
-        self._uploads.wait()
-        return sorted([*shares, *self._truncated.values()], key=lambda table: (table.schema, table.table))
+        if self._applier.copy_manifests:
+            tables = [self._with_copy_manifest(table, url) for table in tables]
+            self._uploads.wait()
+        return sorted([*tables, *self._truncated.values()], key=lambda table: (table.schema, table.table))
 
     def _pass(self, done: dict[TableName, _TableWriter], only: set[TableName] | None) -> set[TableName]:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
@@ -178,7 +185,15 @@ class _Batch:
             table.definition, header, null=null, service=self._service, workspace=self._workspace
         )
         return _TableWriter(
-            table, definition, encoder, null, self._plan, self._applier, self._parts, self._uploads
+            table,
+            definition,
+            encoder,
+            null,
+            self._plan,
+            self._names,
+            self._applier.batches.part_bytes,
+            self._parts,
+            self._uploads,
         )
 
     def _check_statement(self, event: ThlEvent) -> None:
@@ -198,9 +213,7 @@ class _Batch:
         stem = table_stem(table.schema, table.table, self._plan.first, self._plan.last)
         key = f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.manifest"
         self._uploads.put(key, data, len(data))
-        return TableBatch(
-            table.schema, table.table, table.definition, table.rows, table.null, key, table.parts
-        )
+        return replace(table, copy_manifest=key)
 
 
 def _replanned(plan: Plan, what: str) -> ConfigurationError:
@@ -210,8 +223,16 @@ def _replanned(plan: Plan, what: str) -> ConfigurationError:
     )
 
 
+@dataclass(slots=True)
+class _OpenPart:
+    """A part that grows, and its rows so far."""
+
+    file: PartFile
+    rows: int = 0
+
+
 class _TableWriter:
-    """One table's parts and counts in one batch."""
+    """One table's parts and counts in one batch. Rows are numbered in log order, whichever partitions they go to."""
 
     def __init__(
         self,
@@ -220,7 +241,8 @@ class _TableWriter:
         encoder: CsvEncoder,
         null: str,
         plan: Plan,
-        applier: RedshiftApplier,
+        names: FileNames,
+        part_bytes: int,
         parts: Parts,
         uploads: Uploads,
     ) -> None:
@@ -229,16 +251,16 @@ class _TableWriter:
         self._encoder = encoder
         self._null = null
         self._plan = plan
+        self._names = names
+        self._part_bytes = part_bytes
         self._new_part = parts.new
         self._uploads = uploads
-        self._suffix = SUFFIX[applier.csv.compression]
-        self._part_bytes = applier.batches.part_bytes
         self._layout = RowLayout(table.logged) if table.keep else None
-        self._stem = table_stem(table.logged.schema, table.logged.table, plan.first, plan.last)
         self._row_id = 1
         self._inserts = self._deletes = 0
         self._parts: list[Part] = []
-        self._part: PartFile | None = None
+        self._open: dict[str, _OpenPart] = {}
+        self._numbers: dict[str, int] = defaultdict(int)
 
     def add(self, run: RowRun) -> None:
         """:raises SentinelCollision: a value equals the text that stands for NULL."""
@@ -249,25 +271,42 @@ class _TableWriter:
             )
         if self._layout is not None:
             run = run.rewritten(self._kept)
+        for partition, piece in self._partitions(run):
+            self._add_to(partition, piece)
+
+    def _partitions(self, run: RowRun) -> Iterator[tuple[str, RowRun]]:
+        """The run's adjacent events of one partition at a time."""
+        if not self._names.partitioned:
+            yield "", run
+            return
+        start = 0
+        of_events = (self._names.partition(run.commits[place]) for place in run.places)
+        for partition, events in groupby(of_events):
+            end = start + sum(1 for _ in events)
+            yield partition, run.piece(start, end)
+            start = end
+
+    def _add_to(self, partition: str, run: RowRun) -> None:
         start = 0
         while start < len(run.places):
-            part = self._part
+            part = self._open.get(partition)
             if part is None:
-                part = self._part = self._new_part()
+                part = self._open[partition] = _OpenPart(self._new_part())
             start += self._add(run, start, part)
-            if part.csv_bytes >= self._part_bytes:
-                self._close_part()
+            if part.file.csv_bytes >= self._part_bytes:
+                self._close_part(partition)
 
-    def _add(self, run: RowRun, start: int, part: PartFile) -> int:
+    def _add(self, run: RowRun, start: int, part: _OpenPart) -> int:
         """:returns: how many of the run's events went into the part: a part ends with the event that fills it."""
-        limit = min(CHUNK, self._part_bytes - part.csv_bytes)
+        limit = min(CHUNK, self._part_bytes - part.file.csv_bytes)
         try:
             encoded, events = self._encoder.encode_run(run, start, row_id=self._row_id, limit=limit)
         except ValueRefused as error:
             raise self._refused(run.seqnos[self._encoder.failed], error) from None
         except CorruptLogError as error:
             raise CorruptLogError(f"seqno {run.seqnos[self._encoder.failed]}: {error}") from None
-        part.add(encoded.csv)
+        part.file.add(encoded.csv)
+        part.rows += encoded.next_row_id - self._row_id
         self._row_id = encoded.next_row_id
         self._inserts += encoded.inserts
         self._deletes += encoded.deletes
@@ -280,24 +319,30 @@ class _TableWriter:
         images = rows * (2 if KINDS[kind] == Kind.UPDATE else 1)
         return self._layout.drop(payload, images, self._table.keep)
 
-    def _close_part(self) -> None:
-        if self._part is None:
-            return
-        source, sha256 = self._part.close()
-        key = f"{self._stem}.{len(self._parts):04d}-{sha256[:16]}{self._suffix}"
-        rows = self._row_id - 1 - sum(part.rows for part in self._parts)
-        self._parts.append(Part(key, rows, self._part.size, self._part.csv_bytes, sha256))
-        self._uploads.put(key, source, self._part.size)
-        self._part = None
+    def _close_part(self, partition: str) -> None:
+        part = self._open.pop(partition)
+        source, sha256 = part.file.close()
+        logged = self._table.logged
+        key = self._names.key(
+            (logged.schema, logged.table),
+            partition,
+            (self._plan.first, self._plan.last),
+            self._numbers[partition],
+            sha256,
+        )
+        self._numbers[partition] += 1
+        self._parts.append(Part(key, part.rows, part.file.size, part.file.csv_bytes, sha256, partition))
+        self._uploads.put(key, source, part.file.size)
 
     def discard(self) -> None:
         """Ends without a share. Parts that are stored already stay behind, unnamed by any manifest."""
-        if self._part is not None:
-            self._part.discard()
+        for part in self._open.values():
+            part.file.discard()
 
     def finish(self) -> TableBatch:
         """The table's share, without its COPY manifest."""
-        self._close_part()
+        for partition in list(self._open):
+            self._close_part(partition)
         logged = self._table.logged
         rows = {opcode: count for opcode, count in (("D", self._deletes), ("I", self._inserts)) if count}
         definition = self._table.definition.json if self._table.keep else self._definition

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TargetError
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.redshift.types import RedshiftType, redshift_type
-from airflow_provider_tungsten.replicator.service import RedshiftApplier
 
 MAX_IDENTIFIER_BYTES = 127  # Amazon Redshift Database Developer Guide, "Names and identifiers"
 COMMIT_TABLE = "trep_commit_seqno"

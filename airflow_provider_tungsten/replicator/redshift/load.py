@@ -17,8 +17,9 @@ from airflow_provider_tungsten.replicator.errors import TargetError
 from airflow_provider_tungsten.replicator.redshift import ddl, errors, merge, position
 from airflow_provider_tungsten.replicator.redshift.ddl import FoundColumn, Header, Names, Relation
 from airflow_provider_tungsten.replicator.redshift.session import CommitUnknownError, Session
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.redshift.types import catalog_type
-from airflow_provider_tungsten.replicator.service import RedshiftApplier, Service
+from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import Storage
 
 if TYPE_CHECKING:
@@ -311,6 +312,7 @@ def load(
     :raises DataError, TargetError, TargetUnavailableError: see :class:`Target`.
     """
     applier = service.applier(applier_name)
+    assert isinstance(applier, RedshiftApplier)
     session = Session(
         connect,
         lock_timeout=applier.lock_timeout_seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
@@ -171,18 +171,31 @@ class RowRun:
     counts: memoryview
     offsets: memoryview
     payload: memoryview
+    _strings: dict[str, list[str | None]] = field(
+        default_factory=dict, repr=False, compare=False, kw_only=True
+    )
 
-    @cached_property
+    @property
     def event_ids(self) -> list[str | None]:
-        return _strings(self.batch, "event_id")
+        return self._texts("event_id")
 
-    @cached_property
+    @property
     def gtids(self) -> list[str | None]:
-        return _strings(self.batch, "gtid")
+        return self._texts("gtid")
+
+    def _texts(self, name: str) -> list[str | None]:
+        """Of all events in the columns; made once, also for the pieces of a run."""
+        if name not in self._strings:
+            self._strings[name] = self.batch.column(name).to_pylist()
+        return self._strings[name]
 
     @cached_property
     def rows(self) -> int:
         return sum(self.counts[place] for place in self.places)
+
+    def piece(self, start: int, end: int) -> RowRun:
+        """The run's events from the one at ``places[start]`` to the one before ``places[end]``."""
+        return replace(self, places=self.places[start:end])
 
     def rewritten(self, rewrite: Callable[[memoryview, int, int], bytes]) -> RowRun:
         """The run with other row images.
@@ -203,10 +216,6 @@ class RowRun:
             place = number + 1
         offsets[place:] = array("i", [size]) * (len(offsets) - place)
         return replace(self, offsets=memoryview(offsets), payload=memoryview(b"".join(images)))
-
-
-def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    return batch.column(name).to_pylist()  # type: ignore[no-any-return]
 
 
 def to_runs(table: pa.Table) -> Iterator[ThlEvent | RowRun]:

@@ -19,6 +19,7 @@ MINIMAL: dict[str, Any] = {
     "thl": {"url": "s3://bucket/thl"},
     "appliers": {"redshift": {"files": {"url": "s3://bucket/files"}}},
 }
+LAKE = {"type": "s3", "files": {"url": "s3://lake/feed"}}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -58,6 +59,11 @@ def test_what_is_not_given_has_a_default() -> None:
         ("appliers.redshift.files.url", "/tmp/x", "COPY reads from s3:// only"),
         ("appliers.redshift.iam_role", "x'; DROP", "appliers.redshift.iam_role: String should match pattern"),
         ("appliers.redshift.csv", {"header": ["seqno"]}, "the merge needs opcode, row_id too"),
+        ("appliers.redshift.type", "snowflake", "appliers.redshift: Input tag 'snowflake' found"),
+        ("appliers.redshift.metadata", {"url": "/x"}, "appliers.redshift.metadata: Extra inputs"),
+        ("appliers.lake", {"type": "s3"}, "appliers.lake.files: Field required"),
+        ("appliers.lake", {**LAKE, "key_template": "{table}.csv"}, "two files would have one name"),
+        ("appliers.lake", {**LAKE, "partition_format": "%b"}, "appliers.lake.partition_format: Value error"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_is_allowed(path: str, value: Any, said: str) -> None:
@@ -65,6 +71,15 @@ def test_a_wrong_field_is_named_with_what_is_allowed(path: str, value: Any, said
         parse_service(changed(path, value), "shop.yaml")
     assert str(caught.value).startswith("shop.yaml is not a valid service")
     assert said in str(caught.value)
+
+
+def test_an_applier_that_does_not_say_its_type_is_redshifts_and_all_survive_a_dump() -> None:
+    service = parse_service(changed("appliers.lake", LAKE))
+    assert {name: applier.type for name, applier in service.appliers.items()} == {
+        "redshift": "redshift",
+        "lake": "s3",
+    }
+    assert parse_service(service.model_dump(mode="json", exclude_defaults=True)) == service
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:

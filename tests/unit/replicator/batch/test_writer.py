@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files, table_stem
+from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.errors import (
@@ -257,9 +257,24 @@ def test_records_alone_make_an_empty_batch(book: Logbook) -> None:
     assert (plan.effect, write(book, plan).tables) == ("records", ())
 
 
-def test_names_are_percent_encoded_and_never_lead_elsewhere() -> None:
-    assert table_stem("a/b", "ü x", 0, 1).startswith("a%2Fb/%C3%BC%20x/")
-    assert table_stem("..", ".hidden", 0, 1).startswith("%2E./%2Ehidden/")
+LAKE = {"type": "s3", "partition_by": "commit_timestamp", "partition_format": "minute=%Y-%m-%d-%H-%M"}
+
+
+def test_rows_go_to_the_partition_of_their_commit_time_numbered_in_log_order(book: Logbook) -> None:
+    book.add(*[rows(ORDERS, (number, "x"), (number, "y")) for number in range(1, 130)])
+    manifest = write(book, plans(book, **LAKE)[0], **LAKE)
+    (table,) = manifest.tables
+    assert [part.partition for part in table.parts] == [f"minute=1970-01-01-00-0{n}" for n in range(3)]
+    assert all(
+        part.key.startswith(f"shop/orders/{part.partition}/{0:019d}-{129:019d}.0000-") for part in table.parts
+    )
+    assert [row[2] for row in cells(book.store, table)] == [str(number) for number in range(1, 259)]
+    assert [part.rows for part in table.parts] == [2 * 59, 2 * 60, 2 * 10]
+    assert table.copy_manifest == ""
+    assert set(contents(book.store)) == {part.key for part in table.parts} | {manifest_key(0, 129)}
+    assert not list(missing_files(book.store, manifest))
+    book.store.delete(table.parts[1].key)
+    assert list(missing_files(book.store, manifest)) == [table.parts[1].key]
 
 
 def test_progress_counts_rows(book: Logbook) -> None:

@@ -8,8 +8,8 @@ from airflow_provider_tungsten.replicator.binlog.definition import Column, Table
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TargetError
 from airflow_provider_tungsten.replicator.redshift import ddl
 from airflow_provider_tungsten.replicator.redshift.ddl import FoundColumn, Header, Names, Relation
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.redshift.types import RedshiftType
-from airflow_provider_tungsten.replicator.service import RedshiftApplier
 
 ITEMS = TableDefinition(
     "shop",
