@@ -24,6 +24,7 @@ from airflow_provider_tungsten.replicator.settings import (
     Store,
     TableRules,
 )
+from airflow_provider_tungsten.replicator.thl.settings import Retention
 
 _EVENT_ID = re.compile(r"^[^:,\s]+\.\d+:\d+(;|$)")
 _GTID_SET = re.compile(r"^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}:")
@@ -98,10 +99,14 @@ class Source(TableRules):
 
 
 class Thl(Store):
-    """The log's place and the size of its segments."""
+    """The log's place, the size of its segments, and how long they are kept.
+
+    :param retention: what may be purged after a load, once all appliers have taken it; None: nothing ever.
+    """
 
     segment_bytes: int = Field(default=128 * MIB, ge=1)
     segment_events: int = Field(default=500_000, ge=1)
+    retention: Retention | None = None
 
 
 def _of_redshift(value: Any) -> Any:

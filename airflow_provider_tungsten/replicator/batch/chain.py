@@ -27,6 +27,7 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
+from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head
@@ -161,8 +162,11 @@ class Chain:
             obstacle, they are returned first.
         :raises DivergedError: the log is not the one that the chain was made from.
         :raises PreflightError: the chain would begin in a store that cannot be written or does not honour write-once.
+        :raises ConfigurationError: the applier was removed from the log, or has another folder than it registered with.
         """
         made: list[Plan] = []
+        if self.log.head() is not None:
+            appliers.register(self.log, self._applier_name, folder=self.store.url, token=token)
         try:
             while len(made) < limit and self._extend(made, token, limit, waiting, through):
                 pass

@@ -7,6 +7,14 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 
+HEARTBEAT_TABLE = "heartbeat"
+_OWN_SCHEMAS = "tungsten_"
+
+
+def heartbeat_schema(service: str) -> str:
+    """The schema on the source that a service keeps its heartbeat in."""
+    return f"{_OWN_SCHEMAS}{service}"
+
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
@@ -16,7 +24,7 @@ class TableFilter:
     """Selects ``schema.table`` by include and exclude patterns, and columns by exclude patterns.
 
     Patterns are shell-like (``*``, ``?``, ``[…]``) and match whole names, case and all. MySQL's own schemas never take
-    part. A column that is part of the primary key can be excluded only by whoever accepts a table without that key.
+    part; ``tungsten_….heartbeat``, a service's own table, only where a pattern names its schema. A column that is part of the primary key can be excluded only by whoever accepts a table without that key.
     """
 
     SYSTEM_SCHEMAS = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
@@ -30,6 +38,7 @@ class TableFilter:
         include, exclude = tuple(include), tuple(exclude)
         self._include = _compiled(include)
         self._exclude = _compiled(exclude)
+        self._include_heartbeats = _compiled(name for name in include if name.startswith(_OWN_SCHEMAS))
         self._include_schemas = tuple(pattern.partition(".")[0] for pattern in include)
         self._exclude_schemas = tuple(
             pattern.removesuffix(".*") for pattern in exclude if pattern.endswith(".*")
@@ -42,7 +51,9 @@ class TableFilter:
         if schema in self.SYSTEM_SCHEMAS:
             return False
         name = f"{schema}.{table}"
-        return bool(self._include.match(name)) and not self._exclude.match(name)
+        is_heartbeat = table == HEARTBEAT_TABLE and schema.startswith(_OWN_SCHEMAS)
+        include = self._include_heartbeats if is_heartbeat else self._include
+        return bool(include.match(name)) and not self._exclude.match(name)
 
     def touches(self, schema: str, table: str) -> bool:
         """Whether a statement on that table may concern an included one; ``table`` '' stands for all of the schema."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
 from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
+from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
 from airflow_provider_tungsten.replicator.thl.segment import (
     Head,
     SegmentInfo,
@@ -35,10 +37,12 @@ class Log:
         self._infos: dict[int, SegmentInfo] = {}
         self._known: list[int] = []
         self._first: int | None = None
+        self._low_water: int | None = None
 
     @property
     def storage(self) -> Storage:
-        """The folder of the segments; what else lies there are catalogs, which resume points name."""
+        """The folder of the segments. What else lies there: catalogs, which resume points name, low-water records and the
+        register of appliers."""
         return self._storage
 
     @property
@@ -84,8 +88,6 @@ class Log:
         page = list(islice(self._names(self._known[-1] if self._known else -1), _PAGE))
         if not page:
             return self._known[-1] if self._known else None
-        if not self._known:
-            self._first = page[0]
         leap = page[-1] - page[0] if len(page) == _PAGE else 0
         newest, more = page[-1], len(page) == _PAGE
         while more:
@@ -104,18 +106,34 @@ class Log:
         if newest is None:
             return None
         info = self._info(newest)
+        self._find_first()
         return Head(first=self.first_seqno(), segment=info)
 
     def first_seqno(self) -> int:
-        """The first seqno the log holds.
+        """The first seqno the log holds. What lies before a low-water record, half deleted perhaps, is none of it.
 
         :raises RangeError: the log is empty.
         """
         if self._first is None:
-            self._first = next(self._names(-1), None)
+            self._find_first()
         if self._first is None:
             raise RangeError(f"{self.url} holds no log yet: extract first")
         return self._first
+
+    def _find_first(self) -> None:
+        """Looks again: a purge may have moved it."""
+        self._low_water = find_low_water(self._storage)
+        if self._low_water is not None:
+            self._first = self._low_water
+        elif self._first is None:
+            self._first = next(self._names(-1), None)
+
+    def info(self, first: int) -> SegmentInfo:
+        """The footer of the segment that begins with seqno ``first``.
+
+        :raises CorruptLogError: there is none, or it is damaged.
+        """
+        return self._info(first)
 
     def _check_range(self, first: int, last: int | None) -> int:
         """:returns: ``last``, or the log's where it is None."""
@@ -128,8 +146,30 @@ class Log:
         if first > last:
             raise RangeError(f"seqnos {first} to {last} are no range: the first is behind the last; {exists}")
         if first < self.first_seqno() or last > known:
-            raise RangeError(f"seqnos {first} to {last} are not all there: {exists}")
+            raise RangeError(f"seqnos {first} to {last} are not all there: {exists}{self._purged()}")
         return last
+
+    def _purged(self) -> str:
+        """What a message says of the log's beginning."""
+        if self._low_water is None:
+            return ""
+        return (
+            f". What lies before {self._low_water}, the low-water mark, was purged and is gone: take a range from there on; "
+            "the rows of before can only come from a fresh copy of the tables"
+        )
+
+    @contextmanager
+    def _unless_purged(self, seqno: int) -> Iterator[None]:
+        """Tells what is missing because it was purged while it was read from what is missing for no good reason."""
+        try:
+            yield
+        except (CorruptLogError, ObjectMissingError) as error:
+            self._find_first()
+            if self._low_water is None or seqno >= self._low_water:
+                raise
+            raise RangeError(
+                f"seqno {seqno} of the log {self.url} was purged while it was read{self._purged()}"
+            ) from error
 
     def _locate(self, seqno: int) -> SegmentInfo:
         """The segment that holds a seqno of the log."""
@@ -148,11 +188,15 @@ class Log:
     def segments(self, first: int, last: int | None = None) -> Iterator[SegmentInfo]:
         """Footers of the segments that hold ``first`` to ``last`` (None: the head), each checked to continue the one before.
 
-        :raises RangeError: not in the log; the message tells the range that is.
+        :raises RangeError: not in the log, or purged while it is read; the message tells the range that is.
         :raises DivergedError: a segment that belongs to another history.
         :raises CorruptLogError: a segment is missing or damaged.
         """
         last = self._check_range(first, last)
+        with self._unless_purged(first):
+            yield from self._segments(first, last)
+
+    def _segments(self, first: int, last: int) -> Iterator[SegmentInfo]:
         info = self._locate(first)
         names = self._names(info.first)
         yield info
@@ -194,9 +238,9 @@ class Log:
         """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
         come as runs.
         """
-        last = self._check_range(first, last)
         for info in self.segments(first, last):
-            yield from self._open(info.first).runs(first, last)
+            with self._unless_purged(info.first):
+                yield from self._open(info.first).runs(first, last)
 
     def scan(self, first: int, last: int | None = None) -> Iterator[ThlEvent]:
         """The same without payloads (their column is not read), up to the head where ``last`` is None."""
@@ -205,7 +249,8 @@ class Log:
     def _events(self, first: int, last: int | None, *, payload: bool) -> Iterator[ThlEvent]:
         last = self._check_range(first, last)
         for info in self.segments(first, last):
-            yield from self._open(info.first).events(first, last, payload=payload)
+            with self._unless_purged(info.first):
+                yield from self._open(info.first).events(first, last, payload=payload)
 
     def record(self, seqno: int) -> ThlEvent:
         """The last fragment of a seqno, without its payload.
@@ -213,17 +258,20 @@ class Log:
         :raises RangeError: not in the log; the message tells the range that is.
         """
         self._check_range(seqno, seqno)
-        return self._open(self._locate(seqno).first).record(seqno)
+        with self._unless_purged(seqno):
+            return self._open(self._locate(seqno).first).record(seqno)
 
     def seqnos_between(self, after: int, until: int) -> tuple[int, int] | None:
         """First and last seqno whose watermark is greater than ``after`` and at most ``until``, both in microseconds.
 
         :returns: None where there is none.
+        :raises RangeError: purged while it was looked for.
         """
         head = self.head()
         if head is None:
             return None
-        first, end = self._first_behind(head, after), self._first_behind(head, until)
+        with self._unless_purged(head.first):
+            first, end = self._first_behind(head, after), self._first_behind(head, until)
         return (first, end - 1) if first < end else None
 
     def _first_behind(self, head: Head, watermark: int) -> int:
@@ -257,7 +305,13 @@ class Log:
         :param resume: where reading will begin.
         :param options: of the record, besides where it starts and the uuid.
         :raises WriteConflictError: another writer began it first.
+        :raises CorruptLogError: there was a log here, which has been purged; its end is missing.
         """
+        if (low_water := find_low_water(self._storage)) is not None:
+            raise CorruptLogError(
+                f"{self.url} held a log that was purged up to seqno {low_water}, and its segments behind that are missing: "
+                "restore them from a copy, or begin a new log in another folder (thl.url)"
+            )
         thl_uuid = str(uuid.uuid4())
         start = {
             "thl_uuid": thl_uuid,

@@ -17,6 +17,7 @@ from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Stor
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
+from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
 from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentFile, SegmentInfo, SegmentReader
 
 log = structlog.get_logger(__name__)
@@ -208,6 +209,7 @@ class LogWriter:
 
     def _publish(self, resume: Resume) -> None:
         self._flush()
+        low_water = find_low_water(self._storage)
         self._before_publish()
         self._wait(0)
         if self._encoder:
@@ -238,6 +240,7 @@ class LogWriter:
         try:
             size = file.finish(info)
             self._create(info.key, file.file)
+            self._check_purged(info, low_water)
         finally:
             file.discard()
         self._head = Head(first=before.first if before else info.first, segment=info)
@@ -253,6 +256,18 @@ class LogWriter:
             bytes=size,
             key=info.key,
         )
+
+    def _check_purged(self, info: SegmentInfo, low_water: int | None) -> None:
+        """A purge is seen afterwards, if not before: its low-water record comes before it deletes anything."""
+        found = find_low_water(self._storage)
+        if found is not None and info.first < found:
+            raise WriteConflictError(
+                f"{self._storage.url}/{info.key} had been written by another extractor and purged since (the log begins at "
+                f"{found}): this one read the log's end too long ago. Nothing of its segment counts; the next goes on "
+                "behind the other's"
+            )
+        if found != low_water:
+            self._before_publish()  # what the segment names may have been deleted as no longer needed
 
     def _create(self, key: str, content: BinaryIO) -> None:
         try:
