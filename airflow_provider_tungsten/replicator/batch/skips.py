@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -48,13 +48,14 @@ class Skip:
     time: str
 
 
-def skip(store: Storage, log: Log, seqno: int, *, applied: int, who: str, why: str, token: str) -> Skip:
+def skip(
+    store: Storage, log: Log, seqno: int, *, applied: Callable[[], int], who: str, why: str, token: str
+) -> Skip:
     """Leaves a whole transaction out, whether it is planned or written already.
 
-    To be called while no load of the applier runs, or under the lock that loads take.
-
     :param store: the applier's folder, where its plans are.
-    :param applied: last seqno that is applied, as the target says.
+    :param applied: gives the last seqno that is applied, as the target says; asked before and again afterwards, so that a
+        load that runs meanwhile is noticed.
     :returns: the record; the first one's where the seqno was skipped before.
     :raises RangeError: it is applied, not in the log, or a record about the log itself.
     :raises ConfigurationError: no reason is given.
@@ -63,17 +64,26 @@ def skip(store: Storage, log: Log, seqno: int, *, applied: int, who: str, why: s
         raise ConfigurationError(f"seqno {seqno}: say why it is skipped; the reason is kept with it")
     if (found := read_skip(store, seqno)) is not None:
         return found
-    if seqno <= applied:
-        raise RangeError(
-            f"seqno {seqno} is applied: the target is at {applied}. To take it back, change the target's rows"
-        )
+    _check_not_applied(seqno, applied())
     made = _examined(log, seqno, who, why.strip())
     try:
         store.create(_key(seqno), json.dumps(asdict(made), ensure_ascii=False).encode(), token=token)
     except ObjectExistsError:
         return _read(store, seqno)
+    try:
+        _check_not_applied(seqno, applied())
+    except RangeError:
+        store.delete(_key(seqno))  # the load that was quicker did not know of it
+        raise
     logger.warning("transaction skipped", service=log.service, folder=store.url, **asdict(made))
     return made
+
+
+def _check_not_applied(seqno: int, applied: int) -> None:
+    if seqno <= applied:
+        raise RangeError(
+            f"seqno {seqno} is applied, the target is at {applied}: a skip would change nothing. Change the target's rows"
+        )
 
 
 def read_skip(store: Storage, seqno: int) -> Skip | None:
