@@ -113,12 +113,13 @@ def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchMa
 class Uploads:
     """Write-once puts of files whose name holds a hash of their content, a few at a time.
 
-    Leaving the context normally waits for them all.
+    When the context is left normally they are all there, and durable.
     """
 
     def __init__(self, store: Storage, token: str) -> None:
         self._store = store
-        self._token = token
+        self._group = store.group(token)
+        self._sizes: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_UPLOADS)
         self._running: deque[tuple[Future[None], int]] = deque()
         self._bytes = 0
@@ -127,19 +128,12 @@ class Uploads:
         """:param source: the content, or an open file, which is closed when it is stored."""
         while self._running and (len(self._running) >= _UPLOADS or self._bytes + size > _UPLOAD_BYTES):
             self._wait_for_one()
-        self._running.append((self._pool.submit(self._put, key, source, size), size))
+        self._running.append((self._pool.submit(self._put, key, source), size))
         self._bytes += size
+        self._sizes[key] = size
 
-    def _put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
-        try:
-            self._store.create(key, source, token=self._token)
-        except ObjectExistsError:
-            found = next(self._store.list(key), None)
-            if found is None or found.key != key or found.size != size:
-                raise StorageError(
-                    f"{self._store.url}/{key} is there, but not with the {size} bytes that its name stands for: remove it, then "
-                    "run the task again"
-                ) from None
+    def _put(self, key: str, source: bytes | BinaryIO) -> None:
+        self._group.create(key, source)
         if not isinstance(source, bytes):
             source.close()
 
@@ -162,5 +156,16 @@ class Uploads:
         try:
             if kind is None:
                 self.wait()
+                for key in self._group.finish():
+                    self._check(key, self._sizes[key])
         finally:
             self._pool.shutdown(cancel_futures=True)
+            self._group.close()
+
+    def _check(self, key: str, size: int) -> None:
+        found = next(self._store.list(key), None)
+        if found is None or found.key != key or found.size != size:
+            raise StorageError(
+                f"{self._store.url}/{key} is there, but not with the {size} bytes that its name stands for: remove it, then "
+                "run the task again"
+            )

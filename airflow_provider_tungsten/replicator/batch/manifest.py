@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 FORMAT = 1
@@ -11,7 +11,7 @@ FORMAT = 1
 
 def _dump(body: dict[str, Any]) -> bytes:
     return json.dumps(
-        {"format": FORMAT, **body}, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+        {"format": FORMAT, **body}, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=vars
     ).encode()
 
 
@@ -58,7 +58,7 @@ class Plan:
     writer: str
 
     def to_json(self) -> bytes:
-        return _dump(asdict(self))
+        return _dump(vars(self))
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
@@ -131,7 +131,7 @@ class BatchManifest:
         return sum(table.total_rows for table in self.tables)
 
     def to_json(self) -> bytes:
-        return _dump(asdict(self))
+        return _dump(vars(self))
 
     @classmethod
     def from_json(cls, data: bytes) -> BatchManifest:

@@ -41,6 +41,10 @@ class Column:
     hidden: bool = False
 
 
+# Many tables have the same columns.
+_column = lru_cache(maxsize=4096)(Column)
+
+
 @dataclass(frozen=True)
 class TableDefinition:
     """A table at one moment of the log; travels with its rows in the THL as JSON.
@@ -85,7 +89,7 @@ class TableDefinition:
         """:raises KeyError, TypeError, ValueError: text that :attr:`json` did not write."""
         body = json.loads(text)
         columns = tuple(
-            Column(**{**column, "members": tuple(column.get("members", ()))}) for column in body["columns"]
+            _column(**{**column, "members": tuple(column.get("members", ()))}) for column in body["columns"]
         )
         return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]))
 

@@ -7,6 +7,7 @@ text: the same for every target, one a type.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
 from airflow_provider_tungsten.replicator.binlog._charset import Charset
@@ -201,10 +202,19 @@ def names(definition: TableDefinition) -> tuple[str, ...]:
 
 def fields(definition: TableDefinition) -> list[_Field]:
     """:raises CorruptLogError: a column that cannot be."""
-    return [_field(definition.name, column) for column in definition.columns]
+    made = []
+    for column in definition.columns:
+        if (field := _field(column)) is None:
+            raise CorruptLogError(
+                f"{definition.name}.{column.name}: the definition of this {column.type} column is impossible"
+            )
+        made.append(field)
+    return made
 
 
-def _field(table: str, column: Column) -> _Field:
+@lru_cache(maxsize=4096)
+def _field(column: Column) -> _Field | None:
+    """None where there is no such column. Many tables have the same ones."""
     op = _OPS.get(column.type, Op.UNSUPPORTED)
     if op is Op.SIGNED and column.unsigned:
         op = Op.UNSIGNED
@@ -227,9 +237,7 @@ def _field(table: str, column: Column) -> _Field:
         op, detail = Op.COMPRESSED, op
     size, prefix = _extent(column)
     if not _is_possible(column, size, prefix):
-        raise CorruptLogError(
-            f"{table}.{column.name}: the definition of this {column.type} column is impossible"
-        )
+        return None
     return op, size, prefix, detail, precision, tuple(label.encode() for label in column.members), charset
 
 

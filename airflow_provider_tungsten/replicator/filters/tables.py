@@ -66,4 +66,6 @@ class TableFilter:
 
     def excluded_columns(self, schema: str, table: str, columns: Iterable[str]) -> set[str]:
         """Those of ``columns`` that must not be seen."""
+        if not self.has_column_rules:
+            return set()
         return {name for name in columns if self._exclude_columns.match(f"{schema}.{table}.{name}")}

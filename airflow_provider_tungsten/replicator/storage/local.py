@@ -8,13 +8,15 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
+    Group,
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
@@ -26,6 +28,8 @@ from airflow_provider_tungsten.replicator.storage.base import (
 TEMPORARY = ".tungsten-tmp"
 _TOKEN = "user.tungsten_writer"
 _STALE_SECONDS = 24 * 3600
+# A journal commits what several threads wait for in one go.
+_SYNCS = 16
 _TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENFILE}
 _MENDS = {
     errno.ENOSPC: "free space on this file system",
@@ -53,8 +57,9 @@ def _explained(path: Path) -> Iterator[None]:
         raise StorageError(f"{text}; {mend}" if mend else text) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: str | Path) -> None:
+    """A file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -66,7 +71,15 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    _sync(folder.parent)
+
+
+def _copy(source: Source, file: BinaryIO) -> None:
+    """The content, for every user to read."""
+    with opened(source) as (content, _):
+        shutil.copyfileobj(content, file, 1024 * 1024)
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
 
 
 def _sign(path: str, token: str) -> None:
@@ -159,7 +172,7 @@ class LocalStorage:
                 if not os.path.samefile(temporary, path):
                     winner = _signature(path)
             # Whoever lost may go by the other's file, which the other may not have made durable yet.
-            _sync_folder(path.parent)
+            _sync(path.parent)
             if winner != token:
                 raise ObjectExistsError(str(path), key, winner)
 
@@ -167,7 +180,10 @@ class LocalStorage:
         path = self._folder / key
         with self._unfinished(path, data) as temporary:
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            _sync(path.parent)
+
+    def group(self, token: str) -> Group:
+        return _LocalGroup(self, self._folder, self._hidden)
 
     @contextmanager
     def _unfinished(self, path: Path, source: Source) -> Iterator[str]:
@@ -177,10 +193,8 @@ class LocalStorage:
             _make_folder(self._hidden)
             descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
             try:
-                with open(descriptor, "wb") as file, opened(source) as (content, _):
-                    shutil.copyfileobj(content, file, 1024 * 1024)
-                    file.flush()
-                    os.fchmod(descriptor, 0o644)
+                with open(descriptor, "wb") as file:
+                    _copy(source, file)
                     os.fsync(descriptor)
                 yield temporary
             finally:
@@ -191,7 +205,7 @@ class LocalStorage:
         with _explained(path):
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync_folder(path.parent)
+                _sync(path.parent)
 
     def check_write_once(self) -> str | None:
         self._remove_stale()
@@ -219,3 +233,62 @@ class LocalStorage:
 
     def sub(self, prefix: str) -> Storage:
         return LocalStorage(self._folder / prefix, hidden=self._hidden)
+
+
+class _LocalGroup(Group):
+    """Hidden files until :meth:`finish`, which syncs all of them before the first gets its name, and each folder once."""
+
+    def __init__(self, store: LocalStorage, folder: Path, hidden: Path) -> None:
+        super().__init__(store, "")
+        self._folder = folder
+        self._hidden = hidden
+        self._unnamed: list[tuple[str, Path]] = []
+        self._folders: set[Path] = set()
+
+    def create(self, key: str, source: Source) -> None:
+        path = self._folder / key
+        with _explained(path):
+            if not self._folders:
+                _make_folder(self._folder)
+                _make_folder(self._hidden)
+            self._make_folder(path.parent)
+            descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
+            self._unnamed.append((temporary, path))
+            with open(descriptor, "wb") as file:
+                _copy(source, file)
+                # The kernel begins to write it out, so that there is little to wait for in the end.
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder not in self._folders:
+            if folder != self._folder:
+                self._make_folder(folder.parent)
+                folder.mkdir(exist_ok=True)
+            self._folders.add(folder)
+
+    def finish(self) -> list[str]:
+        with ThreadPoolExecutor(_SYNCS) as pool:
+            self._sync_all(pool, [temporary for temporary, _ in self._unnamed])
+            for temporary, path in self._unnamed:
+                self._name(temporary, path)
+            self._sync_all(pool, self._folders)
+        return self._met
+
+    def _name(self, temporary: str, path: Path) -> None:
+        with _explained(path):
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                if not os.path.samefile(temporary, path):
+                    self._met.append(str(path.relative_to(self._folder)))
+
+    def _sync_all(self, pool: Executor, paths: Iterable[str | Path]) -> None:
+        with _explained(self._folder):
+            for _ in pool.map(_sync, paths):
+                pass
+
+    def close(self) -> None:
+        with _explained(self._hidden):
+            for temporary, _ in self._unnamed:
+                Path(temporary).unlink(missing_ok=True)
+        self._unnamed.clear()

@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
+    Group,
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
@@ -314,6 +315,9 @@ class S3Storage:
                 if _code(error) == "NoSuchUpload":
                     raise ObjectExistsError(self._place(key), key, "") from error
                 raise
+
+    def group(self, token: str) -> Group:
+        return Group(self, token)
 
     def put(self, key: str, data: bytes) -> None:
         with _explained(self._place(key)):

@@ -20,6 +20,7 @@ from airflow_provider_tungsten.replicator.storage import (
 )
 from airflow_provider_tungsten.replicator.storage.local import TEMPORARY
 from airflow_provider_tungsten.replicator.storage.s3 import _RangedReader
+from tests.unit.replicator.durability import Disk
 
 
 @pytest.fixture
@@ -132,6 +133,69 @@ def test_a_writer_killed_in_the_middle_leaves_no_object(store: LocalStorage) -> 
     os.utime(left[0], (time.time() - 2 * 24 * 3600,) * 2)
     assert store.check_write_once() is None
     assert list((Path(store.url) / TEMPORARY).iterdir()) == []
+
+
+def test_a_group_names_its_objects_when_all_of_them_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStorage(tmp_path / "new" / "store")
+    keys = [f"{letter}/{number}" for letter in "abc" for number in range(9)]
+    unsynced: list[int] = []
+
+    def count(disk: Disk, _: Path) -> None:
+        hidden = (Path(store.url) / TEMPORARY).iterdir()
+        unsynced.append(sum(not disk.has_content(path) for path in hidden))
+
+    disk = Disk(tmp_path, monkeypatch, count)
+    group = store.group(new_token())
+    for key in keys:
+        group.create(key, key.encode())
+    assert list(store.list()) == []
+    assert group.finish() == []
+    group.close()
+    assert unsynced == [0] * len(keys)
+    assert [info.key for info in store.list()] == keys
+    assert all(disk.survives(Path(store.url) / key) for key in keys)
+    assert store.read("b/3") == b"b/3"
+    assert os.listdir(Path(store.url) / TEMPORARY) == []
+    # Of the store's own folder and the hidden one, once; of the files; of each folder that got names.
+    assert disk.syncs <= 3 + len(keys) + 4
+
+
+def test_what_a_group_meets_is_reported_kept_and_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStorage(tmp_path)
+    disk = Disk(tmp_path, monkeypatch)
+    (tmp_path / "below").mkdir()
+    with (tmp_path / "below" / "met").open("wb") as theirs:
+        theirs.write(b"theirs")
+        theirs.flush()
+        os.fsync(theirs.fileno())
+    group = store.group(new_token())
+    group.create("below/met", io.BytesIO(b"ours"))
+    group.create("below/new", io.BytesIO(b"ours"))
+    assert group.finish() == ["below/met"]
+    assert (store.read("below/met"), store.read("below/new")) == (b"theirs", b"ours")
+    assert disk.survives(tmp_path / "below" / "met")
+
+
+def test_a_group_that_is_given_up_leaves_nothing(store: LocalStorage) -> None:
+    group = store.group(new_token())
+    group.create("below/key", b"content")
+    group.close()
+    assert list(store.list()) == []
+    assert os.listdir(Path(store.url) / TEMPORARY) == []
+
+
+def test_a_group_killed_before_its_end_leaves_no_object(store: LocalStorage) -> None:
+    if (child := os.fork()) == 0:
+        group = store.group(new_token())
+        group.create("a", b"content")
+        group.create("b", _Murderer(bytes(4_000_000)))
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert list(store.list()) == []
 
 
 def test_check_write_once_passes_and_leaves_nothing(store: LocalStorage) -> None:

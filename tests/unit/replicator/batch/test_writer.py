@@ -26,6 +26,7 @@ from airflow_provider_tungsten.replicator.errors import (
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
+from tests.unit.replicator.durability import Disk
 
 
 @pytest.fixture
@@ -212,6 +213,26 @@ def test_a_batch_that_exists_is_adopted_and_a_lost_part_is_made_anew(book: Logbo
     assert len(list(missing_files(book.store, manifest))) == 2
     assert write(book, plan) == manifest
     assert contents(book.store) == once
+
+
+def test_all_that_the_batch_manifest_names_is_durable_before_it_is(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.add(rows(ORDERS, (1, "a")), rows(ITEMS, (1, "b")))
+    plan = plans(book)[0]
+    root = Path(book.store.url)
+    seen: list[dict[str, bool]] = []
+
+    def look(disk: Disk, path: Path) -> None:
+        if path == root / manifest_key(plan.first, plan.last):
+            stored = [info.key for info in book.store.list() if not info.key.startswith("_batches/")]
+            seen.append({key: disk.survives(root / key) for key in stored})
+
+    disk = Disk(root, monkeypatch, look)
+    manifest = write(book, plan)
+    named = [key for table in manifest.tables for key in (table.parts[0].key, table.copy_manifest)]
+    assert seen == [dict.fromkeys(sorted(named), True)]
+    assert disk.survives(root / manifest_key(plan.first, plan.last))
 
 
 def test_a_part_of_another_size_under_its_name_is_refused(book: Logbook) -> None:
