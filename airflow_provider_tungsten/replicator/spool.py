@@ -94,7 +94,7 @@ class Spool:
 
     def _to_disk(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tungsten-spool-")  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="tungsten-spool-")
         for kind, table, rows, payload, options in self._memory:
             extra = json.dumps(options).encode() if options else b""
             number = self._tables.setdefault(table, len(self._tables))

@@ -143,7 +143,7 @@ class XaStore:
 
     def _read(self, xid: str, name: str) -> Prepared:
         place = f"{self._storage.url}/{name}"
-        file = tempfile.TemporaryFile(prefix="tungsten-xa-")  # noqa: SIM115
+        file = tempfile.TemporaryFile(prefix="tungsten-xa-")
         try:
             with self._storage.open(name) as stored:
                 shutil.copyfileobj(stored, file, 1 << 20)

@@ -7,6 +7,7 @@ A refusal is any :class:`TungstenError`; every other exception is a fault. Accep
   over. (Not counted where transactions are rolled back, repeated or XA, or where rows are rewritten.)
 - **rows**: as many CSV rows as the layout counts, each with every column; all of the payload is taken apart and put
   together again; the batch step takes the same bytes.
+- **partial**: what is made whole is rows, as above.
 - **bodies**: a table map's definition survives its JSON, a GTID set its text and its binary form.
 """
 
@@ -34,6 +35,7 @@ from airflow_provider_tungsten.replicator.binlog.events import (
 from airflow_provider_tungsten.replicator.binlog.framing import EventStream, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.binlog.mariadb import parse_mariadb_gtid
+from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, unsupported_columns
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import TungstenError
@@ -44,6 +46,7 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, Th
 from airflow_provider_tungsten.replicator.xa import XaStore
 from tests.fuzz.material import HEADER, Material
 from tests.fuzz.mutations import broken_stream, mutated
+from tests.unit.replicator.binlog import partial_rows
 
 Target = Callable[[Material, random.Random], bool]
 
@@ -252,9 +255,26 @@ _PARSERS: dict[int, Callable[[bytes], object]] = {
     EventType.XA_PREPARE: parse_xa_prepare,
 }
 
+
+def broken_partial_rows(_: Material, dice: random.Random) -> bool:
+    """Rows of partial JSON updates, and the documents and diffs inside them: made whole, or refused."""
+    rows = dice.choice((partial_rows.ROW, partial_rows.TWO_ROWS))
+    try:
+        whole = PartialUpdates(partial_rows.TABLE).whole_event(partial_rows.event(mutated(rows, dice)))
+    except TungstenError:
+        return False
+    frame = parse_rows(whole)
+    try:
+        _check_rows(partial_rows.TABLE, frame.kind, whole.body[frame.payload_offset :])
+    except TungstenError:
+        return False
+    return True
+
+
 TARGETS: dict[str, tuple[Target, int]] = {
     "streams": (broken_streams, 50),
-    "bodies": (broken_bodies, 25),
-    "rows": (broken_images, 25),
+    "bodies": (broken_bodies, 20),
+    "rows": (broken_images, 20),
+    "partial": (broken_partial_rows, 10),
 }
 """Name → target and its share of the events, in percent."""

@@ -85,7 +85,7 @@ class Parts:
     def put_aside(self, csv: bytearray) -> tuple[int, int]:
         """Where it lies in the file."""
         if self._waiting is None:
-            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")  # noqa: SIM115
+            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
         self._waiting.seek(0, os.SEEK_END)
         start = self._waiting.tell()
         self._waiting.write(csv)
@@ -193,7 +193,7 @@ class PartFile:
 
     def _write(self, chunk: bytes | bytearray) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tungsten-part-")  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="tungsten-part-")
         self._file.write(self._compressed(chunk))
 
     def _compressed(self, chunk: bytes | bytearray, end: bool = False) -> bytes:

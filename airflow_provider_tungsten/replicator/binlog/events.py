@@ -136,7 +136,7 @@ class Rows(NamedTuple):
     full_image: bool
 
 
-_KINDS = {
+_KINDS: dict[int, Kind] = {
     EventType.WRITE_ROWS_V1: Kind.INSERT,
     EventType.WRITE_ROWS: Kind.INSERT,
     EventType.UPDATE_ROWS_V1: Kind.UPDATE,
@@ -149,7 +149,7 @@ _STMT_END = 0x01
 # Table id (6 bytes), flags, and in version 2 the length of extra data, itself included.
 _ROWS_HEAD = struct.Struct("<IHHH")
 _HEADER_LENGTH = 19
-_POST_HEADERS = {EventType.TABLE_MAP: 8}
+_POST_HEADERS: dict[int, int] = {EventType.TABLE_MAP: 8}
 _POST_HEADERS.update(dict.fromkeys(_ROWS_V1, 8))
 _POST_HEADERS.update(dict.fromkeys(set(_KINDS) - _ROWS_V1, 10))
 
@@ -417,7 +417,7 @@ def parse_rows(event: Event) -> Rows:
     :raises UnsupportedError: partial JSON updates, or not a rows event.
     :raises CorruptLogError: cut short.
     """
-    kind = _KINDS.get(event.type)  # type: ignore[call-overload]
+    kind = _KINDS.get(event.type)
     if kind is None:
         raise UnsupportedError(_not_rows(event))
     body = event.body

@@ -18,7 +18,7 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Unsuppo
 _CACHED_BODIES = 10_000
 
 # Bytes of a column's type metadata (`Table_map_event::m_field_metadata`).
-_META_BYTES = {
+_META_BYTES: dict[int, int] = {
     ColumnType.FLOAT: 1,
     ColumnType.DOUBLE: 1,
     ColumnType.VARCHAR: 2,
@@ -242,9 +242,16 @@ class _Reader:
 
 
 def _identifier(reader: _Reader) -> str:
-    name = reader.take(reader.number()).decode("utf-8", "backslashreplace")
+    name = _decoded(reader.take(reader.number()))
     reader.take(1)
     return name
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise CorruptLogError(f"a TABLE_MAP holds a name that is no UTF-8: {name!r}") from None
 
 
 def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
@@ -270,7 +277,7 @@ def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
             raise UnsupportedError(
                 f"{table}: column {number} has the type code {code}, which {what}; exclude the table"
             )
-        metas.append(reader.number(_META_BYTES.get(code, 0)))  # type: ignore[call-overload]
+        metas.append(reader.number(_META_BYTES.get(code, 0)))
     if reader:
         raise CorruptLogError(f"{table}: the TABLE_MAP's type metadata are longer than its columns need")
     return metas
@@ -383,7 +390,7 @@ class _Builder:
         return BareTable(self._schema, self._table, tuple(columns))
 
     def _names(self) -> list[str]:
-        names = [name.decode("utf-8", "backslashreplace") for name in self._metadata.names()]
+        names = [_decoded(name) for name in self._metadata.names()]
         if not names:
             raise UnsupportedError(
                 f"{self._schema}.{self._table}: the log does not name its columns; SET GLOBAL "

@@ -171,7 +171,7 @@ class SegmentFile:
     def __init__(self) -> None:
         self.events = 0
         self.tables: dict[tuple[str, str], tuple[int, int]] = {}
-        self.file: BinaryIO = tempfile.TemporaryFile(prefix="tungsten-")  # noqa: SIM115
+        self.file: BinaryIO = tempfile.TemporaryFile(prefix="tungsten-")
         self._parquet = pq.ParquetWriter(
             self.file,
             columns.SCHEMA,

@@ -10,60 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_tungsten.replicator.binlog.constants import ColumnType, EventType
-from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
-from airflow_provider_tungsten.replicator.binlog.events import Event, parse_rows
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
+from airflow_provider_tungsten.replicator.binlog.events import parse_rows
 from airflow_provider_tungsten.replicator.binlog.json_diff import DiffError, apply
 from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
-
-REPLACE, INSERT, REMOVE = range(3)
-JSON = Column("j", "json", ColumnType.JSON, 4)
-ID = Column("id", "int", ColumnType.LONG)
-TABLE = TableDefinition("shop", "things", (ID, JSON, Column("k", "json", ColumnType.JSON, 4)))
-
-
-def value(found: Any) -> tuple[int, bytes]:
-    """Type and bytes in MySQL's small format."""
-    if isinstance(found, bool) or found is None:
-        return 4, bytes([{None: 0, True: 1, False: 2}[found]])
-    if isinstance(found, int):
-        return (5, struct.pack("<h", found)) if abs(found) < 1 << 15 else (7, struct.pack("<i", found))
-    if isinstance(found, str):
-        return 12, bytes([len(found.encode())]) + found.encode()
-    keys = (
-        sorted((key.encode() for key in found), key=lambda key: (len(key), key))
-        if isinstance(found, dict)
-        else []
-    )
-    values = (
-        [value(found[key.decode()]) for key in keys] if isinstance(found, dict) else list(map(value, found))
-    )
-    at = 4 + 4 * len(keys) + 3 * len(values)
-    entries, tail = b"", b"".join(keys)
-    for key in keys:
-        entries += struct.pack("<HH", at, len(key))
-        at += len(key)
-    for kind, data in values:
-        inline = kind in (4, 5)
-        entries += bytes([kind]) + (data.ljust(2, b"\0") if inline else struct.pack("<H", at))
-        at += 0 if inline else len(data)
-        tail += b"" if inline else data
-    return 0 if isinstance(found, dict) else 2, struct.pack("<HH", len(values), at) + entries + tail
-
-
-def binary(found: Any) -> bytes:
-    kind, data = value(found)
-    return bytes([kind]) + data
-
-
-def diff(operation: int, path: str, found: Any = None) -> bytes:
-    raw = bytes([operation, len(path.encode())]) + path.encode()
-    if operation == REMOVE:
-        return raw
-    return raw + bytes([len(binary(found))]) + binary(found)
-
+from tests.unit.replicator.binlog.partial_rows import (
+    CHANGE,
+    INSERT,
+    REMOVE,
+    REPLACE,
+    ROW,
+    TABLE,
+    TWO_ROWS,
+    before,
+    binary,
+    diff,
+    event,
+)
 
 DOCUMENT = {"a": [1, 70000, {"x": None}], "b": "text", "": {}, "é 😀": True, "c.d": [], 'q"': 1}
 
@@ -158,25 +123,10 @@ def test_a_broken_document_is_changed_or_refused(at: int, byte: int, path: str) 
             pass
 
 
-def long(raw: bytes) -> bytes:
-    return struct.pack("<I", len(raw)) + raw
-
-
-def event(images: bytes, columns: int = 3, bitmap: bytes = b"\x07") -> Event:
-    head = (9).to_bytes(6, "little") + b"\x01\x00\x02\x00" + bytes([columns]) + 2 * bitmap
-    return Event(EventType.PARTIAL_UPDATE_ROWS, 0, 1, 7, "log.000001", 100, 200, head + images)
-
-
-def before(number: int, *documents: Any) -> bytes:
-    return b"\x00" + struct.pack("<i", number) + b"".join(long(binary(found)) for found in documents)
-
-
 def test_rows_are_made_whole() -> None:
-    change = long(diff(REPLACE, "$.x", 2))
     rows = (
-        before(1, {"x": 1}, [1]) + b"\x01\x03" + b"\x00" + struct.pack("<i", 1) + change + long(b"")
-        + before(2, {"x": 1}, [1]) + b"\x00" + before(3, [], "")
-        + before(4, {"x": 1}, [1]) + b"\x01\x01" + b"\x04" + struct.pack("<i", 4) + change
+        TWO_ROWS
+        + before(4, {"x": 1}, [1]) + b"\x01\x01" + b"\x04" + struct.pack("<i", 4) + CHANGE
     )  # fmt: skip
     whole = PartialUpdates(TABLE).whole_event(event(rows))
     assert (whole.type, whole.place) == (EventType.UPDATE_ROWS, "log.000001:100, UPDATE_ROWS (31)")
@@ -194,8 +144,7 @@ def test_rows_are_made_whole() -> None:
 
 
 def test_diffs_of_null_and_unknown_options_are_refused_by_name() -> None:
-    change = long(diff(REPLACE, "$.x", 2))
-    null = b"\x06" + struct.pack("<i", 1) + b"\x01\x01" + b"\x04" + struct.pack("<i", 1) + change
+    null = b"\x06" + struct.pack("<i", 1) + b"\x01\x01" + b"\x04" + struct.pack("<i", 1) + CHANGE
     with pytest.raises(CorruptLogError, match=r"^shop\.things\.j: a JSON diff of NULL"):
         PartialUpdates(TABLE).whole_event(event(null))
     with pytest.raises(UnsupportedError, match=r"^shop\.things: .*unknown options 2"):
@@ -203,21 +152,17 @@ def test_diffs_of_null_and_unknown_options_are_refused_by_name() -> None:
 
 
 def test_events_that_are_cut_short_are_corrupt() -> None:
-    change = long(diff(REPLACE, "$.x", 2))
-    row = before(1, {"x": 1}, [1]) + b"\x01\x03" + b"\x00" + struct.pack("<i", 1) + change + long(b"")
-    for end in range(1, len(row)):
+    for end in range(1, len(ROW)):
         with pytest.raises(CorruptLogError, match=r"^shop\.things"):
-            PartialUpdates(TABLE).whole_event(event(row[:end]))
+            PartialUpdates(TABLE).whole_event(event(ROW[:end]))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_broken_events_are_rows_or_refused(data: st.DataObject) -> None:
-    change = long(diff(REPLACE, "$.x", 2))
-    row = before(1, {"x": 1}, [1]) + b"\x01\x03" + b"\x00" + struct.pack("<i", 1) + change + long(b"")
-    broken = bytearray(row)
+    broken = bytearray(ROW)
     for _ in range(data.draw(st.integers(1, 4))):
-        broken[data.draw(st.integers(0, len(row) - 1))] = data.draw(st.integers(0, 255))
+        broken[data.draw(st.integers(0, len(ROW) - 1))] = data.draw(st.integers(0, 255))
     try:
         PartialUpdates(TABLE).whole_event(event(bytes(broken)))
     except (CorruptLogError, UnsupportedError):

@@ -158,3 +158,9 @@ def test_bodies_that_are_cut_short_are_corrupt_or_refused() -> None:
     for end in range(8, key):
         with pytest.raises((CorruptLogError, UnsupportedError)):
             TableMaps().definition(THINGS[:end])
+
+
+@pytest.mark.parametrize("name", [b"simple", b"id"])
+def test_a_name_that_is_no_utf8_is_refused(name: bytes) -> None:
+    with pytest.raises(CorruptLogError, match="a name that is no UTF-8"):
+        TableMaps().definition(SIMPLE.replace(name, b"\xff" * len(name)))
