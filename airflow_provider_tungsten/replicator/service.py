@@ -117,6 +117,12 @@ def _of_redshift(value: Any) -> Any:
 Applier = Annotated[RedshiftApplier | S3Applier, Field(discriminator="type"), BeforeValidator(_of_redshift)]
 
 
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two places lies in the other, or both are the same."""
+    folders = [url.rstrip("/") + "/" for url in (one, other)]
+    return folders[0].startswith(folders[1]) or folders[1].startswith(folders[0])
+
+
 class Service(Model):
     """One named replication stream.
 
@@ -128,6 +134,26 @@ class Service(Model):
     thl: Thl
     appliers: Mapping[Name, Applier] = Field(min_length=1)
     schedule: str | None = "* * * * *"
+
+    @model_validator(mode="after")
+    def _places_of_their_own(self) -> Service:
+        places = {"thl.url": self.thl.url}
+        places |= {f"appliers.{name}.files.url": applier.files.url for name, applier in self.appliers.items()}
+        for name, applier in self.appliers.items():
+            mine = f"appliers.{name}.files.url"
+            for other, url in places.items():
+                if applier.alone and other != mine and _overlap(applier.files.url, url):
+                    raise ValueError(
+                        f"{mine} and {other} overlap ({applier.files.url}, {url}): a feed needs a place of its own"
+                    )
+        metadata = [
+            applier.metadata.url
+            for applier in self.appliers.values()
+            if isinstance(applier, S3Applier) and applier.metadata
+        ]
+        if len(set(metadata)) < len(metadata):
+            raise ValueError("two appliers have one metadata.url: their positions would be one file")
+        return self
 
     def applier(self, name: str) -> Applier:
         """:raises ConfigurationError: no applier of that name."""

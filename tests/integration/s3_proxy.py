@@ -16,6 +16,7 @@ from tests.stack.s3 import S3
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+CONDITIONS = {"if-none-match", "if-match"}
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length"}
 
 
@@ -25,7 +26,7 @@ class Proxy(ThreadingHTTPServer):
     :ivar lose: decides on method and path whether the answer to a request that was carried out is lost.
     :ivar cut: the same for an answer that ends in the middle.
     :ivar refuse: decides which status is answered instead of carrying the request out; None: none.
-    :ivar deaf_to: methods whose If-None-Match is dropped.
+    :ivar deaf_to: methods whose If-None-Match and If-Match are dropped.
     """
 
     daemon_threads = True
@@ -76,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             name: value
             for name, value in self.headers.items()
-            if name.lower() != "expect" and not (name.lower() == "if-none-match" and method in proxy.deaf_to)
+            if name.lower() != "expect" and not (name.lower() in CONDITIONS and method in proxy.deaf_to)
         }
         upstream = http.client.HTTPConnection("127.0.0.1", proxy.server.port)
         upstream.request(method, self.path, body, headers)

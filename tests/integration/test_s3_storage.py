@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.settings import Encryption
 from airflow_provider_tungsten.replicator.storage import (
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
     Storage,
@@ -152,6 +153,50 @@ def test_write_once_of_a_bucket_that_is_not_there_is_a_finding(s3: S3) -> None:
     assert finding is not None
     assert "NoSuchBucket" in finding
     assert "make the bucket or mend the url" in finding
+
+
+def test_an_object_is_replaced_only_in_the_version_that_was_read(store: Storage) -> None:
+    store.replace("key", b"1", None)
+    with pytest.raises(ObjectChangedError):
+        store.replace("key", b"x", None)
+    data, version = store.read_version("key")
+    assert data == b"1"
+    store.replace("key", b"2", version)
+    with pytest.raises(ObjectChangedError, match="prefix/key was changed by another writer"):
+        store.replace("key", b"x", version)
+    assert store.read("key") == b"2"
+    store.delete("key")
+    with pytest.raises(ObjectChangedError):
+        store.replace("key", b"x", version)
+    assert (store.check_replace(), list(store.list())) == (None, [])
+
+
+def test_a_replacement_whose_answer_got_lost_shows_as_a_change(
+    proxy: Proxy, proxied: Storage, store: Storage
+) -> None:
+    store.replace("key", b"1", None)
+    _, version = proxied.read_version("key")
+    proxy.lose = once("PUT")
+    with pytest.raises(ObjectChangedError):
+        proxied.replace("key", b"2", version)
+    assert store.read("key") == b"2"
+
+
+def test_a_store_that_does_not_honour_versions_is_found_out(proxy: Proxy, proxied: Storage) -> None:
+    proxy.deaf_to = {"PUT"}
+    finding = proxied.check_replace()
+    assert finding is not None
+    assert "ignores If-Match on PUT; use Amazon S3 or a server that honours it" in finding
+    assert list(proxied.list()) == []
+
+
+def test_a_store_knows_the_folder_above(store: Storage, bucket: str) -> None:
+    above = store.sub("a").above()
+    assert above is not None
+    assert above.url == store.url
+    top = above.above()
+    assert top is not None
+    assert (top.url, top.above()) == (f"s3://{bucket}", None)
 
 
 def test_list_pages_in_byte_order(store: Storage) -> None:

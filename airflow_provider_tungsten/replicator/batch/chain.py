@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+from airflow_provider_tungsten.replicator.batch import claims
+from airflow_provider_tungsten.replicator.batch.claims import Owner
 from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
@@ -180,7 +182,7 @@ class Chain:
         previous, head = self._last_plan(), self.log.head()
         if head is None:
             return False
-        self._check_start(previous, head)
+        self._check_start(previous, head, token)
         begin = previous.last + 1 if previous else 0
         if begin > head.last:
             return False
@@ -203,23 +205,35 @@ class Chain:
             previous = plan
         return False
 
-    def _check_start(self, previous: Plan | None, head: Head) -> None:
+    def _check_start(self, previous: Plan | None, head: Head, token: str) -> None:
         """The log still holds what the chain's last plan ended with, and what comes next; a chain begins on a fit store."""
         begin = 0
-        if previous is None and (finding := self.store.check_write_once()) is not None:
-            raise PreflightError(f"the store of applier {self._applier_name}", [finding])
+        owner = Owner(self._service, self._applier_name, head.uuid)
+        if previous is None:
+            self._check_store(owner, token)
         if previous is not None:
             begin = previous.last + 1
             record = None if previous.last > head.last else self.log.record(previous.last)
             known = (previous.thl_uuid, previous.epoch_number, previous.event_id)
             if record is None or (head.uuid, record.epoch_number, record.event_id) != known:
                 raise self._diverged(previous, head)
+            if self._applier.alone:
+                claims.claim(claims.files_of(self.store), owner, token=token)
         lowest = self.log.first_seqno()
         if lowest > begin:
             raise GapError(
                 f"{self.store.url}: planning goes on at seqno {begin}, but the THL begins at {lowest}: what lies between was "
                 "purged before this applier took it. Load the target anew under a new applier name"
             )
+
+    def _check_store(self, owner: Owner, token: str) -> None:
+        """Before the first plan is made: write-once is honoured, and the place is nobody else's."""
+        finding = self.store.check_write_once()
+        found = [finding] if finding else list(claims.findings(self.store, owner, alone=False))
+        if found:
+            raise PreflightError(f"the store of applier {self._applier_name}", found)
+        if self._applier.alone:
+            claims.take(self.store, owner, token=token)
 
     def _diverged(self, plan: Plan, head: Head) -> DivergedError:
         return DivergedError(

@@ -67,18 +67,18 @@ def read_manifest(store: Storage, first: int, last: int) -> BatchManifest | None
 def missing_files(store: Storage, manifest: BatchManifest) -> Iterator[str]:
     """Names of the files that the manifest promises and the store does not hold in that size."""
     for table in manifest.tables:
-        sizes = _sizes(store, manifest.plan, table)
-        yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
-        if table.copy_manifest and table.copy_manifest not in sizes:
-            yield table.copy_manifest
+        yield from absent_files(store, manifest.plan, table)
 
 
-def _sizes(store: Storage, plan: Plan, table: TableBatch) -> dict[str, int]:
-    """What is there of a table's files: one listing where they alone begin alike, else one a file."""
+def absent_files(store: Storage, plan: Plan, table: TableBatch) -> Iterator[str]:
+    """The same of one table's share: one listing where its files alone begin alike, else one a file."""
     keys = [part.key for part in table.parts] + [table.copy_manifest] * bool(table.copy_manifest)
     stem = commonprefix(keys)
     prefixes = [stem] if f"{plan.first:019d}" in stem else keys
-    return {info.key: info.size for prefix in prefixes for info in store.list(prefix)}
+    sizes = {info.key: info.size for prefix in prefixes for info in store.list(prefix)}
+    yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
+    if table.copy_manifest and table.copy_manifest not in sizes:
+        yield table.copy_manifest
 
 
 def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchManifest:

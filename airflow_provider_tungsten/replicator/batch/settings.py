@@ -13,6 +13,7 @@ class ApplierSettings(TableRules):
     """The part of an applier's settings that planning and writing batches go by.
 
     :cvar bytes_settings: fields that make the names and bytes of a batch's files.
+    :cvar alone: whether ``files`` must be a place of this applier's own.
     :cvar copy_manifests: whether every table's files are listed for Redshift's COPY, too.
     :param type: which target.
     :param files: where batches lie, under ``<url>/<service>/<applier>/``.
@@ -20,6 +21,7 @@ class ApplierSettings(TableRules):
     """
 
     bytes_settings: ClassVar[frozenset[str]] = frozenset({"include", "exclude", "exclude_columns", "csv"})
+    alone: ClassVar[bool] = False
     copy_manifests: ClassVar[bool] = False
 
     type: str

@@ -27,6 +27,8 @@ class S3Applier(ApplierSettings):
         "key_template",
     }
 
+    alone: ClassVar[bool] = True
+
     type: Literal["s3"]
     metadata: Store | None = None
     partition_by: Literal["commit_timestamp"] | None = None

@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from airflow_provider_tungsten.replicator.storage.base import (
+    ObjectChangedError,
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LocalStorage",
+    "ObjectChangedError",
     "ObjectExistsError",
     "ObjectInfo",
     "ObjectMissingError",

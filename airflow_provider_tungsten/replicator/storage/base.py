@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,14 @@ class ObjectExistsError(WriteConflictError):
         self.key = key
         self.token = token
         super().__init__(f"{place} was already written by {token or 'another writer, which left no name'}")
+
+
+class ObjectChangedError(WriteConflictError):
+    """The object is no longer of the version that was to be replaced."""
+
+    def __init__(self, place: str, key: str) -> None:
+        self.key = key
+        super().__init__(f"{place} was changed by another writer since it was read")
 
 
 Source = bytes | Path | BinaryIO
@@ -102,6 +111,19 @@ class Storage(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Writes or overwrites; for hints only, since nothing stops two writers."""
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The whole object, and what :meth:`replace` knows this version of it by.
+
+        :raises ObjectMissingError: no such object.
+        """
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        """Writes the object, durably, whole or not at all, if it is of that version; None: if it is not there.
+
+        :raises ObjectChangedError: it is of another. What is there then may be this very ``data``: the answer to a write that
+            was repeated can get lost.
+        """
+
     def delete(self, key: str) -> None:
         """Removes the object; one that is not there is no error."""
 
@@ -111,8 +133,14 @@ class Storage(Protocol):
         :returns: None where it does, else what is wrong and how to mend it.
         """
 
+    def check_replace(self) -> str | None:
+        """The same for replacing an object of another version."""
+
     def sub(self, prefix: str) -> Storage:
         """The same store, one folder down."""
+
+    def above(self) -> Storage | None:
+        """The same store, one folder up; None: this is the bucket, or the root folder."""
 
 
 class Group:
@@ -139,3 +167,19 @@ class Group:
 
     def close(self) -> None:
         """Removes what lies about of an unfinished group."""
+
+
+def refuses_other_version(store: Storage) -> bool:
+    """Whether :meth:`Storage.replace` does, tried on an object that is removed again."""
+    key = f"_replace_check-{uuid.uuid4()}"
+    try:
+        store.replace(key, b"first", None)
+        _, version = store.read_version(key)
+        store.replace(key, b"second", version)
+        try:
+            store.replace(key, b"third", version)
+        except ObjectChangedError:
+            return True
+    finally:
+        store.delete(key)
+    return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,12 +19,14 @@ from typing import BinaryIO
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
     Group,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
     Source,
     Storage,
     opened,
+    refuses_other_version,
 )
 
 TEMPORARY = ".tungsten-tmp"
@@ -62,6 +66,17 @@ def _sync(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Held by one process of this host at a time; a killed one lets go."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 
@@ -185,6 +200,22 @@ class LocalStorage:
     def group(self, token: str) -> Group:
         return _LocalGroup(self, self._folder, self._hidden)
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        data = self.read(key)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        path = self._folder / key
+        with self._unfinished(path, data) as temporary, _locked(path.parent):
+            try:
+                found = self.read_version(key)[1]
+            except ObjectMissingError:
+                found = None
+            if found != version:
+                raise ObjectChangedError(str(path), key)
+            os.replace(temporary, path)
+            _sync(path.parent)
+
     @contextmanager
     def _unfinished(self, path: Path, source: Source) -> Iterator[str]:
         """A synced file with the content, under a hidden name; removed afterwards."""
@@ -222,6 +253,13 @@ class LocalStorage:
             return str(error)
         return f"{self.url} lets a file be written twice; use a file system with exclusive hard links"
 
+    def check_replace(self) -> str | None:
+        try:
+            refused = refuses_other_version(self)
+        except StorageError as error:
+            return str(error)
+        return None if refused else f"{self.url} lets a file be replaced twice; use a file system with locks"
+
     def _remove_stale(self) -> None:
         """What killed processes left behind."""
         with _explained(self._hidden):
@@ -233,6 +271,10 @@ class LocalStorage:
 
     def sub(self, prefix: str) -> Storage:
         return LocalStorage(self._folder / prefix, hidden=self._hidden)
+
+    def above(self) -> Storage | None:
+        parent = self._folder.parent
+        return None if parent == self._folder else LocalStorage(parent, hidden=self._hidden)
 
 
 class _LocalGroup(Group):

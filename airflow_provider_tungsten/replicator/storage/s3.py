@@ -1,4 +1,5 @@
-"""A store in an S3 bucket: `If-None-Match: *` makes objects write-once, also at the end of a multipart upload.
+"""A store in an S3 bucket: `If-None-Match: *` makes objects write-once, also at the end of a multipart upload, and `If-Match`
+replaces an object of a known version.
 
 Answers get lost: a PUT that botocore repeats may meet the object that its first try made. The writer's token in the
 object's metadata tells.
@@ -27,12 +28,14 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
     Group,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectInfo,
     ObjectMissingError,
     Source,
     Storage,
     opened,
+    refuses_other_version,
 )
 
 if TYPE_CHECKING:
@@ -323,6 +326,28 @@ class S3Storage:
         with _explained(self._place(key)):
             self._client.put_object(**self._at(key), Body=data, **self._settings)
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        def attempt() -> tuple[bytes, str]:
+            with _explained(self._place(key)), self._existing(key):
+                answer = self._client.get_object(**self._at(key))
+                return answer["Body"].read(), answer["ETag"]
+
+        return _persistent(attempt)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> None:
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+
+        def attempt() -> None:
+            with _explained(self._place(key)):
+                try:
+                    self._client.put_object(**self._at(key), Body=data, **condition, **self._settings)
+                except ClientError as error:
+                    if _code(error) in _REFUSED_EXISTING | _MISSING:
+                        raise ObjectChangedError(self._place(key), key) from None
+                    raise
+
+        _persistent(attempt)
+
     def delete(self, key: str) -> None:
         with _explained(self._place(key)):
             self._client.delete_object(**self._at(key))
@@ -351,5 +376,22 @@ class S3Storage:
                 self._client.delete_object(**self._at(key))
         return False
 
+    def check_replace(self) -> str | None:
+        try:
+            refused = refuses_other_version(self)
+        except StorageError as error:
+            return str(error)
+        return (
+            None
+            if refused
+            else f"{self._url} lets an object of any version be replaced: its server ignores If-Match on PUT; "
+            "use Amazon S3 or a server that honours it"
+        )
+
     def sub(self, prefix: str) -> Storage:
         return S3Storage(f"{self._url}/{prefix}", client=self._client, encryption=self._encryption)
+
+    def above(self) -> Storage | None:
+        if not self._prefix:
+            return None
+        return S3Storage(self._url.rpartition("/")[0], client=self._client, encryption=self._encryption)

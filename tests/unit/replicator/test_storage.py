@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_tungsten.replicator.errors import StorageError, WriteConflictError
 from airflow_provider_tungsten.replicator.storage import (
     LocalStorage,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
     new_token,
@@ -257,3 +258,49 @@ def test_ranged_reader_fetches_more_at_a_time_the_longer_it_goes_straight_on() -
     assert len(fetched) < 20
     assert max(fetched) == 8 * 1024 * 1024
     assert sum(fetched) == 64 * 1024 * 1024
+
+
+def test_an_object_is_replaced_only_in_the_version_that_was_read(store: LocalStorage) -> None:
+    store.replace("below/key", b"1", None)
+    with pytest.raises(ObjectChangedError):
+        store.replace("below/key", b"x", None)
+    data, version = store.read_version("below/key")
+    assert data == b"1"
+    store.replace("below/key", b"2", version)
+    with pytest.raises(ObjectChangedError, match="changed by another writer"):
+        store.replace("below/key", b"x", version)
+    store.delete("below/key")
+    with pytest.raises(ObjectChangedError):
+        store.replace("below/key", b"x", version)
+    assert store.check_replace() is None
+    assert list(store.list()) == []
+
+
+def test_of_many_who_replace_one_version_one_wins(store: LocalStorage) -> None:
+    store.replace("key", b"0", None)
+    _, version = store.read_version("key")
+    begin, won = threading.Barrier(6), []
+
+    def replace(number: int) -> None:
+        begin.wait()
+        try:
+            store.replace("key", f"by {number}".encode(), version)
+        except ObjectChangedError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=replace, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.read("key") == f"by {won[0]}".encode()
+
+
+def test_a_store_knows_the_folder_above(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path)
+    above = store.sub("a").above()
+    assert above is not None
+    assert above.url == store.url
+    assert LocalStorage("/").above() is None
