@@ -167,7 +167,10 @@ class Chain:
         :raises ConfigurationError: the applier was removed from the log, or has another folder than it registered with.
         """
         made: list[Plan] = []
-        if self.log.head() is not None:
+        if (head := self.log.head()) is not None:
+            if next(self._firsts(0), None) is None:
+                # Before the log knows the folder: one that is refused can be changed.
+                self._check_store(Owner(self._service, self._applier_name, head.uuid), token)
             appliers.register(self.log, self._applier_name, folder=self.store.url, token=token)
         try:
             while len(made) < limit and self._extend(made, token, limit, waiting, through):
@@ -206,11 +209,8 @@ class Chain:
         return False
 
     def _check_start(self, previous: Plan | None, head: Head, token: str) -> None:
-        """The log still holds what the chain's last plan ended with, and what comes next; a chain begins on a fit store."""
+        """The log still holds what the chain's last plan ended with, and what comes next."""
         begin = 0
-        owner = Owner(self._service, self._applier_name, head.uuid)
-        if previous is None:
-            self._check_store(owner, token)
         if previous is not None:
             begin = previous.last + 1
             record = None if previous.last > head.last else self.log.record(previous.last)
@@ -218,6 +218,7 @@ class Chain:
             if record is None or (head.uuid, record.epoch_number, record.event_id) != known:
                 raise self._diverged(previous, head)
             if self._applier.alone:
+                owner = Owner(self._service, self._applier_name, head.uuid)
                 claims.claim(claims.files_of(self.store), owner, token=token)
         lowest = self.log.first_seqno()
         if lowest > begin:

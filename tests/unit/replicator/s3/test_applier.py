@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_tungsten.replicator.batch import claims
 from airflow_provider_tungsten.replicator.batch.apply import LoadResult, apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.claims import Owner, claim
@@ -192,18 +193,24 @@ def test_a_feed_of_another_log_is_not_continued(feed: Feed, tmp_path: Path) -> N
         other.plan()
 
 
-def test_two_services_with_one_place_are_refused_at_preflight_and_planning(feed: Feed) -> None:
+def test_two_services_with_one_place_are_refused_at_preflight_and_planning(
+    feed: Feed, tmp_path: Path
+) -> None:
     assert preflight.findings(feed.service, "redshift", feed.log, feed.store, _open) == []
     feed.plan()
     assert preflight.findings(feed.service, "redshift", feed.log, feed.store, _open) == []
     assert "one host" in preflight.warnings(feed.service, "redshift")[0]
-    crm = feed.service.model_copy(update={"service": "crm"})
-    folder = feed.store.above().above().sub("crm").sub("redshift")  # type: ignore[union-attr]
-    (finding,) = preflight.findings(crm, "redshift", feed.log, folder, _open)
+    crm = Feed(tmp_path / "crm")
+    crm.add(rows())
+    crm.service = crm.service.model_copy(update={"service": "crm"})
+    place, crm.store = crm.store, claims.files_of(feed.store).sub("crm").sub("redshift")
+    (finding,) = preflight.findings(crm.service, "redshift", crm.log, crm.store, _open)
     assert "feed belongs to applier redshift of service shop" in finding
     with pytest.raises(PreflightError, match="feed belongs to applier redshift of service shop"):
-        Chain(folder, feed.log, crm, "redshift").extend(token="t", limit=1, waiting=False)
-    assert [info.key for info in folder.list()] == []
+        crm.plan()
+    assert list(crm.store.list()) == []
+    crm.store = claims.files_of(place).sub("crm").sub("redshift")
+    assert len(crm.plan()) == 1
 
 
 def test_a_claim_for_metadata_shows_in_preflight(feed: Feed) -> None:
@@ -212,12 +219,13 @@ def test_a_claim_for_metadata_shows_in_preflight(feed: Feed) -> None:
     assert "is the position of applier elsewhere" in finding
 
 
-def test_a_redshift_applier_below_a_feed_is_refused_too(feed: Feed) -> None:
+def test_a_redshift_applier_below_a_feed_is_refused_too(feed: Feed, tmp_path: Path) -> None:
     feed.plan()
     crm = make_service().model_copy(update={"service": "crm"})
     folder = feed.store.sub("nested").sub("crm").sub("redshift")
+    log = Logbook(tmp_path / "crm").log
     with pytest.raises(PreflightError, match="feed belongs to applier redshift"):
-        Chain(folder, feed.log, crm, "redshift").extend(token="t", limit=1, waiting=False)
+        Chain(folder, log, crm, "redshift").extend(token="t", limit=1, waiting=False)
 
 
 def test_own_templates_lead_to_own_folders(tmp_path: Path) -> None:
