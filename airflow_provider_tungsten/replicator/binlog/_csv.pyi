@@ -2,9 +2,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from airflow_provider_tungsten.replicator.binlog._images import Field
+from airflow_provider_tungsten.replicator.binlog._lines import Workspace
+from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
+from airflow_provider_tungsten.replicator.binlog.output import Output
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
-
-class Workspace: ...
 
 class EventRun(Protocol):
     """Events of one table and definition as columns: `places` of those that are meant, in order, in all the others.
@@ -44,15 +45,15 @@ class CsvEncoder:
         fields: Iterable[Field],
         header: Sequence[str],
         *,
+        dialect: Dialect,
         null: str,
+        output: Output,
         service: str,
         max_text_bytes: int | None,
         max_binary_bytes: int | None,
         max_geometry_bytes: int | None,
         refuse_nul: bool,
         refuse_zero_dates: bool,
-        separator: str,
-        quote: str,
         workspace: Workspace | None,
     ) -> None: ...
     def encode(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from airflow_provider_tungsten.replicator.errors import DataError
 
 
 class Encoded(NamedTuple):
-    """:param next_row_id: one behind the last row's; ``inserts`` and ``deletes`` count rows of ``csv``."""
+    """:param next_row_id: one behind the last row's; ``inserts`` and ``deletes`` count rows of ``csv``.
+    :param conversions: values that were changed on their way, by what was done to them.
+    """
 
     csv: bytes
     next_row_id: int
     inserts: int
     deletes: int
+    conversions: Mapping[str, int] = {}
 
 
 class SentinelCollision(DataError):

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from airflow_provider_tungsten.replicator.binlog import _csv, _images, charsets
+from airflow_provider_tungsten.replicator.binlog import _csv, _images, _reader, charsets
 from airflow_provider_tungsten.replicator.binlog._charset import Charset
-from airflow_provider_tungsten.replicator.binlog._csv import KINDS, Workspace
+from airflow_provider_tungsten.replicator.binlog._csv import KINDS
 from airflow_provider_tungsten.replicator.binlog._images import Op
+from airflow_provider_tungsten.replicator.binlog._lines import Workspace
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
+from airflow_provider_tungsten.replicator.binlog.output import Output
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
 from airflow_provider_tungsten.replicator.binlog.table_map import char_bytes
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
@@ -26,6 +29,7 @@ __all__ = [
     "CsvEncoder",
     "Encoded",
     "RowLayout",
+    "RowReader",
     "SentinelCollision",
     "ValueRefused",
     "Workspace",
@@ -84,6 +88,8 @@ _OLD_OPS: dict[int, Op] = {
 }
 _COMPRESSED = frozenset({ColumnType.BLOB_COMPRESSED, ColumnType.VARCHAR_COMPRESSED})
 
+_RFC_4180 = Dialect()
+_AS_IT_IS = Output()
 SUPPORTED_TYPES = frozenset(_OPS)
 """Type names (`Column.type`, and `DATA_TYPE` of `information_schema.columns`) that become CSV text."""
 
@@ -124,16 +130,18 @@ class RowLayout(_images.RowLayout):
 
 
 class CsvEncoder(_csv.CsvEncoder):
-    """Row images of one table to CSV: RFC 4180, ``\\n`` line ends, quotes where needed, '' empty, NULL a sentinel.
+    """Row images of one table to lines of a dialect: '' is empty, and never NULL.
 
+    :param definition: as logged; its row images are taken as they are.
     :param header: columns in front of the table's: opcode (I, D), seqno, row_id, commit_timestamp, service, event_id, gtid.
-    :param null: the text that stands for NULL.
+    :param output: which columns and rows are written, and what is changed in them or added.
+    :param null: the text that stands for NULL where the dialect leaves it to a sentinel.
     :param max_text_bytes: a longer text (JSON and VECTOR included) in UTF-8 is refused; None: none is.
     :param max_binary_bytes, max_geometry_bytes: the same for values that are written in hexadecimal.
     :param workspace: buffers to share with other encoders of the same thread, which then take no more memory than one.
 
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
-    since 1970 UTC. Every CSV row takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
+    since 1970 UTC. Every line takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
     I row of the new one.
 
     ``encode_run(run, start, row_id=, limit=)`` → `Encoded` and how many events it is made of: the same for a run's events
@@ -142,7 +150,8 @@ class CsvEncoder(_csv.CsvEncoder):
 
     :raises UnsupportedError: column types or character sets that have no text yet; names them and how to exclude them.
     :raises SentinelCollision: (encode) a text equals ``null``.
-    :raises ValueRefused: (encode) a NUL, a zero date, too long a text, or bytes that are no text.
+    :raises ValueRefused: (encode) a NUL, a zero date, too long a text, bytes that are no text, or a text that the dialect
+        cannot carry.
     :raises CorruptLogError: (encode) the images do not fit the payload exactly, or hold what is no value of their type.
     """
 
@@ -151,6 +160,8 @@ class CsvEncoder(_csv.CsvEncoder):
         definition: TableDefinition,
         header: Sequence[str],
         *,
+        dialect: Dialect = _RFC_4180,
+        output: Output = _AS_IT_IS,
         null: str = NULL_CANDIDATES[0],
         service: str = "",
         max_text_bytes: int | None = 65535,
@@ -158,27 +169,49 @@ class CsvEncoder(_csv.CsvEncoder):
         max_geometry_bytes: int | None = 1_048_447,
         refuse_nul: bool = True,
         refuse_zero_dates: bool = True,
-        separator: str = ",",
-        quote: str = '"',
         workspace: Workspace | None = None,
     ) -> None:
-        check_supported(definition)
+        made = zip(definition.columns, output.columns, strict=bool(output.columns))
+        left_out = {column.name for column, choice in made if not choice.keep}
+        check_supported(definition.without(left_out) if left_out else definition)
         super().__init__(
             definition.name,
             names(definition),
             fields(definition),
             header,
-            null=null,
+            dialect=dialect,
+            null=null if dialect.null is None else dialect.null,
+            output=output,
             service=service,
             max_text_bytes=max_text_bytes,
             max_binary_bytes=max_binary_bytes,
             max_geometry_bytes=max_geometry_bytes,
             refuse_nul=refuse_nul,
             refuse_zero_dates=refuse_zero_dates,
-            separator=separator,
-            quote=quote,
             workspace=workspace,
         )
+
+
+class RowReader(_reader.RowReader):
+    """Row images of one table as Python texts, in the canonical form of the lines but without dialect, limits or refusals.
+
+    :raises UnsupportedError: column types or character sets that have no text yet.
+    """
+
+    def __init__(self, definition: TableDefinition) -> None:
+        check_supported(definition)
+        super().__init__(definition.name, names(definition), fields(definition))
+
+    def rows(self, payload: bytes | bytearray | memoryview, kind: str) -> list[tuple[str | None, ...]]:
+        """Every image in the order of the log, None for NULL; of an update the old and the new row take turns.
+
+        :raises ValueRefused: bytes that are no character of their character set.
+        :raises CorruptLogError: the images do not fit the payload exactly, or hold what is no value of their type.
+        """
+        images = self.images(payload)
+        if kind == "update" and len(images) % 2:
+            raise CorruptLogError("an update without its new row")
+        return images
 
 
 def check_supported(definition: TableDefinition) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
 from airflow_provider_tungsten.replicator.binlog.rows import SUPPORTED_TYPES
 from airflow_provider_tungsten.replicator.redshift.types import redshift_type
 from tests.unit.replicator.binlog.test_rows import csv, image, number, table
@@ -37,7 +38,9 @@ def test_the_readme_shows_the_types_text_and_place(kind: str) -> None:
     column, value = WITNESSES[kind]
     shown, place = DOCUMENTED[kind]
     line = csv(
-        table(Column("id", "int", ColumnType.LONG), column), image(number(1), value), separator="|", quote="'"
+        table(Column("id", "int", ColumnType.LONG), column),
+        image(number(1), value),
+        dialect=Dialect("|", quote="'", escape="'"),
     )
     assert shown.strip("` ") == line.removeprefix("1|").removesuffix("\n")
     assert place.strip("` ") == redshift_type(column, "shop.t").sql

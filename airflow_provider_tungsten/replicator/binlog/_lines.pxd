@@ -1,0 +1,100 @@
+from cython cimport final
+from libc.stdint cimport int64_t, uint8_t
+from libcpp.vector cimport vector
+
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, Label
+from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._transforms cimport Transforms
+from airflow_provider_tungsten.replicator.binlog._values cimport Limits, Status, Values
+
+
+cdef enum Quotes:
+    NEEDED
+    ALWAYS
+    NEVER
+
+cdef enum Action:
+    WRITE
+    LEAVE_OUT
+    TRANSFORM
+
+cdef struct Piece:
+    const char* text
+    size_t size
+
+cdef struct Rule:
+    size_t column
+    Piece text
+
+
+cdef class Workspace:
+    cdef Buffer out
+    cdef Buffer scratch
+    cdef Buffer plain
+    cdef Buffer spare
+    cdef bint busy
+
+
+cdef class Lines(Values):
+    cdef Workspace _workspace
+    # The workspace's buffers while they are borrowed.
+    cdef Buffer _out
+    cdef Buffer _plain
+    cdef Buffer _spare
+    cdef Limits _strict
+    cdef Limits _lenient
+    cdef uint8_t _separator
+    cdef uint8_t _line_end[2]
+    cdef size_t _line_end_size
+    cdef Quotes _quotes
+    cdef uint8_t _quote
+    cdef uint8_t _escape
+    # What stands behind an escape for each byte.
+    cdef uint8_t _escaped[256]
+    cdef bytes _null_text
+    cdef const uint8_t* _null
+    cdef size_t _null_size
+    cdef bint _is_sentinel
+    cdef uint8_t _unwritable
+    cdef int64_t _suppressed
+    cdef Transforms _transforms
+    cdef vector[uint8_t] _actions
+    cdef vector[Rule] _rules
+    cdef Piece _front
+    cdef Piece _back
+
+    cdef int _prepare_dialect(self, dialect) except -1
+    cdef int _mark(self, uint8_t bit, characters) except -1
+    cdef int _prepare_output(self, output) except -1
+    cdef Piece _piece(self, bytes text)
+    cdef bytes _constants(self, texts)
+    cdef bytes _field_of(self, name, text)
+    cdef void _borrow(self)
+    cdef void _give_back(self)
+    cdef dict _conversions(self)
+    cdef int _refuse(self, name, Status status) except -1
+    cdef Status _row(self, const uint8_t** data, const uint8_t* end) noexcept nogil
+    @final
+    cdef void _put_null(self) noexcept nogil
+    @final
+    cdef void _end_line(self) noexcept nogil
+    @final
+    cdef Status _put_value(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil
+    cdef Status _put_transformed(self, size_t at, const uint8_t* data, size_t size) noexcept nogil
+    cdef Status _canonical(
+        self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
+    ) noexcept nogil
+    cdef Status _is_dropped(self, const uint8_t* data, const uint8_t* end, bint* dropped) noexcept nogil
+    cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil
+    @final
+    cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil
+    cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil
+    cdef bint _suppress(self, const uint8_t* data, size_t size, uint8_t* seen) noexcept nogil
+    cdef Status _not_writable(self, const uint8_t* data) noexcept nogil
+
+
+cdef inline char* put_mark(uint8_t quote, char* out, bint quoted) noexcept nogil:
+    if quoted:
+        out[0] = quote
+        return out + 1
+    return out

@@ -1,0 +1,404 @@
+# distutils: language = c++
+"""Lines of a dialect out of row images: which columns, with which separators, quotes and escapes. Events and what stands in
+front of a row are `_csv`'s, what a value's text is says `_values`."""
+
+from __future__ import annotations
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcmp, memcpy
+
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, find_value
+from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, put, reserve
+from airflow_provider_tungsten.replicator.binlog._transforms cimport NOT_DONE, NULLED, Outcome, Transforms
+from airflow_provider_tungsten.replicator.binlog._values cimport (
+    COLLISION,
+    CORRUPT,
+    DONE,
+    IS_NULL_TEXT,
+    NO_MEMORY,
+    PLAIN_ROOM,
+    RAISED,
+    TEXT,
+    UNWRITABLE,
+    Status,
+    Values,
+)
+
+from airflow_provider_tungsten.replicator.binlog.dialect import LINE_BREAKS
+from airflow_provider_tungsten.replicator.binlog.refusals import SentinelCollision, ValueRefused
+
+cdef enum:
+    # Bits of a text's bytes, besides those of `_values`.
+    QUOTE_IT = 4
+    ESCAPE_IT = 8
+    SUPPRESS_IT = 16
+    REFUSE_IT = 32
+    ROW_ROOM = 128
+
+
+cdef class Workspace:
+    def __cinit__(self):
+        cdef Buffer nothing
+        nothing.data = NULL
+        nothing.size = nothing.capacity = 0
+        self.out = self.scratch = self.plain = self.spare = nothing
+        if not (reserve(&self.scratch, 1) and reserve(&self.plain, PLAIN_ROOM)):
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.out.data)
+        free(self.scratch.data)
+        free(self.plain.data)
+        free(self.spare.data)
+
+
+cdef class Lines(Values):
+    """Writes lines into a workspace's buffers, which are its own between `_borrow` and `_give_back`."""
+
+    def __cinit__(self):
+        cdef Buffer nothing
+        nothing.data = NULL
+        nothing.size = nothing.capacity = 0
+        self._out = self._scratch = self._plain = self._spare = nothing
+
+    def __init__(
+        self, str table, names, fields, dialect, str null, output, max_text_bytes, max_binary_bytes, max_geometry_bytes,
+        bint refuse_nul, bint refuse_zero_dates, Workspace workspace,
+    ):
+        Values.__init__(
+            self, table, names, fields, max_text_bytes, max_binary_bytes, max_geometry_bytes, refuse_nul, refuse_zero_dates
+        )
+        self._strict = self._limits
+        self._lenient.text = self._lenient.binary = self._lenient.geometry = <size_t>-1 // 2
+        self._lenient.refuse_nul = self._lenient.refuse_zero_dates = False
+        self._null_text = null.encode()
+        self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
+        self._null_size = len(self._null_text)
+        self._is_sentinel = dialect.null is None
+        self._room = ROW_ROOM + self._count * (PLAIN_ROOM + self._null_size + 3)
+        self._prepare_dialect(dialect)
+        if any(self._class[byte] & (QUOTE_IT | REFUSE_IT) for byte in self._null_text):
+            raise ValueError(f"the text for NULL needs quotes: {null!r}")
+        self._workspace = Workspace() if workspace is None else workspace
+        self._borrow()
+        try:
+            self._prepare_output(output)
+        finally:
+            self._give_back()
+
+    cdef int _prepare_dialect(self, dialect) except -1:
+        self._separator = ord(dialect.field_separator)
+        line_end = dialect.record_separator.encode()
+        self._line_end[0], self._line_end[1], self._line_end_size = line_end[0], line_end[-1], len(line_end)
+        self._quotes = {"needed": NEEDED, "always": ALWAYS, "never": NEVER}[dialect.quotes]
+        self._quote = ord(dialect.quote or "\0")
+        self._escape = ord(dialect.escape or "\0")
+        for byte in range(256):
+            self._escaped[byte] = byte
+        if dialect.escape != dialect.quote:
+            for character, letter in LINE_BREAKS.items():
+                self._escaped[ord(character)] = ord(letter)
+        escaped = set(dialect.escaped)
+        if escaped or self._quotes != NEVER:
+            escaped.add(dialect.escape)
+        if self._quotes != NEVER:
+            escaped.add(dialect.quote)
+        ends = {dialect.field_separator, *dialect.record_separator}
+        if self._quotes == NEEDED:
+            self._mark(QUOTE_IT, escaped | ends | {"\n", "\r"})
+        if self._quotes == NEVER:
+            self._mark(REFUSE_IT, ends - escaped - set(dialect.suppressed))
+        self._mark(ESCAPE_IT, escaped - set(dialect.suppressed))
+        self._mark(SUPPRESS_IT, dialect.suppressed)
+        return 0
+
+    cdef int _mark(self, uint8_t bit, characters) except -1:
+        for character in characters:
+            self._class[ord(character)] |= bit
+        return 0
+
+    cdef int _prepare_output(self, output) except -1:
+        cdef Rule rule
+        columns = output.columns
+        if columns and len(columns) != self._count:
+            raise ValueError(f"{self._table} has {self._count} columns, not {len(columns)}")
+        self._transforms = Transforms([column.transform if column.keep else None for column in columns])
+        self._actions.assign(self._count, WRITE)
+        for at, column in enumerate(columns):
+            if not column.keep:
+                self._actions[at] = LEAVE_OUT
+            elif self._transforms.changes(at):
+                self._actions[at] = TRANSFORM
+        for given in output.rules:
+            for text in given.texts:
+                rule.column, rule.text = given.column, self._piece(text.encode())
+                self._rules.push_back(rule)
+        self._front = self._piece(self._constants(output.front))
+        self._back = self._piece(self._constants(output.back))
+        self._room += self._back.size
+        return 0
+
+    cdef bytes _constants(self, texts):
+        return b"".join(self._field_of("a constant", text) + bytes([self._separator]) for text in texts)
+
+    cdef Piece _piece(self, bytes text):
+        """What the bytes hold, for as long as this lives."""
+        cdef Piece piece
+        self._kept_alive.append(text)
+        piece.text, piece.size = PyBytes_AS_STRING(text), len(text)
+        return piece
+
+    cdef bytes _field_of(self, name, text):
+        """A field that stands in every line."""
+        cdef size_t before = self._out.size
+        cdef Status status
+        if text is None:
+            return self._null_text
+        raw = text.encode()
+        status = self._found(<const uint8_t*>PyBytes_AS_STRING(raw), len(raw), True)
+        if status == TEXT:
+            status = self._put_text(self._text, self._size, self._seen)
+        if status != DONE:
+            self._refuse(name, status)
+        field = PyBytes_FromStringAndSize(self._out.data + before, self._out.size - before)
+        self._out.size = before
+        return field
+
+    cdef void _borrow(self):
+        self._out, self._scratch = self._workspace.out, self._workspace.scratch
+        self._plain, self._spare = self._workspace.plain, self._workspace.spare
+        self._out.size = 0
+
+    cdef void _give_back(self):
+        self._workspace.out, self._workspace.scratch = self._out, self._scratch
+        self._workspace.plain, self._workspace.spare = self._plain, self._spare
+
+    cdef dict _conversions(self):
+        counts = self._transforms.conversions
+        if counts:
+            self._transforms.conversions = {}
+        if self._suppressed:
+            counts = {**counts, "suppressed_characters": self._suppressed}
+        return counts
+
+    cdef object _raise(self, Status status):
+        name = self._names[self._failed] if self._failed < self._count else None
+        if status == RAISED:
+            raise self._transforms.error
+        self._refuse(name, status)
+        Values._raise(self, status)
+
+    cdef int _refuse(self, name, Status status) except -1:
+        if status == COLLISION:
+            raise SentinelCollision(name)
+        if status == IS_NULL_TEXT:
+            raise ValueRefused(name, "a text that is the dialect's NULL, which has no quotes to tell them apart")
+        if status == UNWRITABLE:
+            raise ValueRefused(
+                name,
+                f"a text with {chr(self._unwritable)!r}, which the dialect neither quotes nor escapes (csv.escaped_characters "
+                "keeps it, csv.suppressed_characters takes it out)",
+            )
+        return 0
+
+    cdef Status _row(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        cdef const uint8_t* nulls = data[0]
+        cdef bint is_null
+        cdef size_t at
+        cdef size_t size = 0
+        cdef Status status
+        if <size_t>(end - data[0]) < self._bitmap:
+            return CORRUPT
+        data[0] += self._bitmap
+        for at in range(self._count):
+            is_null = nulls[at >> 3] >> (at & 7) & 1
+            if not is_null and not find_value(&self._fields[at], data, end, &size):
+                self._failed = at
+                return CORRUPT
+            if self._actions[at] == WRITE:
+                if is_null:
+                    self._put_null()
+                else:
+                    status = self._put_value(&self._fields[at], data[0], size)
+                    if status != DONE:
+                        self._failed = at
+                        return status
+            elif self._actions[at] == TRANSFORM:
+                status = self._put_transformed(at, <const uint8_t*>NULL if is_null else data[0], size)
+                if status != DONE:
+                    self._failed = at
+                    return status
+            if not is_null:
+                data[0] += size
+            if self._actions[at] != LEAVE_OUT:
+                self._out.data[self._out.size] = self._separator
+                self._out.size += 1
+        self._end_line()
+        return DONE
+
+    cdef void _put_null(self) noexcept nogil:
+        memcpy(self._out.data + self._out.size, self._null, self._null_size)
+        self._out.size += self._null_size
+
+    cdef void _end_line(self) noexcept nogil:
+        """In the place of the last separator."""
+        cdef char* out = put(self._out.data + self._out.size, self._back.text, self._back.size) - 1
+        out = put(out, <char*>self._line_end, self._line_end_size)
+        self._out.size = out - self._out.data
+
+    cdef Status _put_value(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+        cdef Status status
+        if self._quotes == ALWAYS:
+            self._out.data[self._out.size] = self._quote
+            self._out.size += 1
+        status = self._value(field, data, size, &self._out)
+        if status == DONE:
+            if self._quotes == ALWAYS:
+                self._out.data[self._out.size] = self._quote
+                self._out.size += 1
+        elif status == TEXT:
+            if self._quotes == ALWAYS:
+                self._out.size -= 1
+            return self._put_text(self._text, self._size, self._seen)
+        return status
+
+    cdef Status _put_transformed(self, size_t at, const uint8_t* data, size_t size) noexcept nogil:
+        """What is refused is what would be written, not what the log holds."""
+        cdef const uint8_t* text = NULL
+        cdef size_t length = 0
+        cdef Status status
+        cdef Outcome outcome
+        if data != NULL:
+            self._limits = self._lenient
+            status = self._canonical(&self._fields[at], data, size, &text, &length)
+            self._limits = self._strict
+            if status != DONE:
+                return status
+        outcome = self._transforms.apply(at, text, length, &text, &length)
+        if outcome == NOT_DONE:
+            return RAISED
+        if outcome == NULLED or text == NULL:
+            self._put_null()
+            return DONE
+        status = self._found(text, length, False)
+        return self._put_text(self._text, self._size, self._seen) if status == TEXT else status
+
+    cdef Status _canonical(
+        self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
+    ) noexcept nogil:
+        cdef Status status
+        self._plain.size = 0
+        status = self._value(field, data, size, &self._plain)
+        if status == TEXT:
+            text[0], length[0] = self._text, self._size
+        elif status == DONE:
+            text[0], length[0] = <const uint8_t*>self._plain.data, self._plain.size
+        else:
+            return status
+        return DONE
+
+    cdef Status _is_dropped(self, const uint8_t* data, const uint8_t* end, bint* dropped) noexcept nogil:
+        """Whether a rule drops the image."""
+        cdef const uint8_t* nulls = data
+        cdef const uint8_t* text = NULL
+        cdef size_t at, rule, size
+        cdef size_t length = 0
+        cdef Status status = DONE
+        dropped[0] = False
+        if <size_t>(end - data) < self._bitmap:
+            return CORRUPT
+        data += self._bitmap
+        self._limits = self._lenient
+        for at in range(self._count):
+            if nulls[at >> 3] >> (at & 7) & 1:
+                continue
+            if not find_value(&self._fields[at], &data, end, &size):
+                self._failed, status = at, CORRUPT
+                break
+            for rule in range(self._rules.size()):
+                if self._rules[rule].column == at:
+                    status = self._canonical(&self._fields[at], data, size, &text, &length)
+                    if status != DONE:
+                        break
+                    if length == self._rules[rule].text.size and memcmp(text, self._rules[rule].text.text, length) == 0:
+                        dropped[0] = True
+            if status != DONE:
+                self._failed = at
+                break
+            data += size
+        self._limits = self._strict
+        return status
+
+    cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        """Moves behind an image that is known to be whole."""
+        cdef const uint8_t* nulls = data[0]
+        cdef size_t at, size
+        data[0] += self._bitmap
+        for at in range(self._count):
+            if not nulls[at >> 3] >> (at & 7) & 1 and find_value(&self._fields[at], data, end, &size):
+                data[0] += size
+
+    cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil:
+        """A field of text, quoted where it must be. Room for the fixed-size text of all columns is reserved behind it."""
+        cdef bint quoted = self._quotes == ALWAYS
+        cdef char* out
+        if seen & (SUPPRESS_IT | REFUSE_IT):
+            if seen & SUPPRESS_IT:
+                if not self._suppress(data, size, &seen):
+                    return NO_MEMORY
+                data, size = <const uint8_t*>self._spare.data, self._spare.size
+            if seen & REFUSE_IT:
+                return self._not_writable(data)
+        if self._quotes == NEEDED:
+            quoted = seen & QUOTE_IT or (size and (data[0] == 32 or data[size - 1] == 32))
+        if not quoted and size == self._null_size and not seen & ESCAPE_IT and memcmp(data, self._null, size) == 0:
+            if self._is_sentinel:
+                return COLLISION
+            if self._quotes == NEVER:
+                return IS_NULL_TEXT
+            quoted = True
+        if not reserve(&self._out, 2 * size + 2 + self._room):
+            return NO_MEMORY
+        out = put_mark(self._quote, self._out.data + self._out.size, quoted)
+        if seen & ESCAPE_IT:
+            out = self._put_escaped(out, data, size)
+        else:
+            out = put(out, <const char*>data, size)
+        out = put_mark(self._quote, out, quoted)
+        self._out.size = out - self._out.data
+        return DONE
+
+    cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil:
+        cdef size_t at
+        cdef size_t start = 0
+        for at in range(size):
+            if self._class[data[at]] & ESCAPE_IT:
+                out = put(out, <const char*>data + start, at - start)
+                out[0] = self._escape
+                out[1] = self._escaped[data[at]]
+                out += 2
+                start = at + 1
+        return put(out, <const char*>data + start, size - start)
+
+    cdef bint _suppress(self, const uint8_t* data, size_t size, uint8_t* seen) noexcept nogil:
+        """Fills ``_spare`` with what is left; False: no memory."""
+        cdef size_t at
+        self._spare.size = 0
+        if not reserve(&self._spare, size + 1):
+            return False
+        seen[0] = 0
+        for at in range(size):
+            if not self._class[data[at]] & SUPPRESS_IT:
+                seen[0] |= self._class[data[at]]
+                self._spare.data[self._spare.size] = data[at]
+                self._spare.size += 1
+        self._suppressed += 1
+        return True
+
+    cdef Status _not_writable(self, const uint8_t* data) noexcept nogil:
+        while not self._class[data[0]] & REFUSE_IT:
+            data += 1
+        self._unwritable = data[0]
+        return UNWRITABLE

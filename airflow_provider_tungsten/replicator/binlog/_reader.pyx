@@ -1,0 +1,73 @@
+# distutils: language = c++
+"""Row images as Python texts. See `rows` for the Python face."""
+
+from __future__ import annotations
+
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free
+
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, find_value
+from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, PLAIN_ROOM, TEXT, Status, Values
+
+
+cdef class RowReader(Values):
+    cdef Buffer _plain
+
+    def __cinit__(self):
+        self._plain.data = self._scratch.data = NULL
+        self._plain.size = self._scratch.size = self._plain.capacity = self._scratch.capacity = 0
+        if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self._plain.data)
+        free(self._scratch.data)
+
+    def __init__(self, str table, names, fields):
+        Values.__init__(self, table, names, fields, None, None, None, False, False)
+        self._room = PLAIN_ROOM
+
+    def images(self, const uint8_t[::1] payload not None):
+        cdef const uint8_t* data
+        cdef const uint8_t* end
+        images = []
+        if payload.shape[0] == 0:
+            return images
+        data, end = &payload[0], &payload[0] + payload.shape[0]
+        self._failed = self._count
+        if not self._bitmap:
+            self._raise(CORRUPT)
+        while data < end:
+            images.append(self._image(&data, end))
+        return images
+
+    cdef tuple _image(self, const uint8_t** data, const uint8_t* end):
+        cdef const uint8_t* nulls = data[0]
+        cdef size_t at, size
+        self._failed = self._count
+        if <size_t>(end - data[0]) < self._bitmap:
+            self._raise(CORRUPT)
+        data[0] += self._bitmap
+        texts = []
+        for at in range(self._count):
+            if nulls[at >> 3] >> (at & 7) & 1:
+                texts.append(None)
+                continue
+            self._failed = at
+            if not find_value(&self._fields[at], data, end, &size):
+                self._raise(CORRUPT)
+            texts.append(self._read(&self._fields[at], data[0], size))
+            data[0] += size
+        return tuple(texts)
+
+    cdef str _read(self, const Field* field, const uint8_t* data, size_t size):
+        cdef Status status
+        self._plain.size = 0
+        status = self._value(field, data, size, &self._plain)
+        if status == TEXT:
+            return PyUnicode_DecodeUTF8(<const char*>self._text, self._size, NULL)
+        if status != DONE:
+            self._raise(status)
+        return PyUnicode_DecodeUTF8(self._plain.data, self._plain.size, NULL)

@@ -1,0 +1,395 @@
+# distutils: language = c++
+"""The values of row images as canonical text: one a type, the same for every target. See `rows` for the Python face; lines,
+separators and quotes are `_csv`'s. Every read is checked against the end of the payload."""
+
+from __future__ import annotations
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+import zlib
+
+from airflow_provider_tungsten.replicator.binlog._charset cimport TEXT_NO_MEMORY, TEXT_OK, TextStatus, to_utf8
+from airflow_provider_tungsten.replicator.binlog._images cimport (
+    Field,
+    Label,
+    Op,
+    big_endian,
+    little_endian,
+)
+from airflow_provider_tungsten.replicator.binlog._json cimport (
+    JSON_CORRUPT,
+    JSON_NO_MEMORY,
+    JSON_OK,
+    JSON_TOO_LONG,
+    JsonStatus,
+    json_text,
+)
+from airflow_provider_tungsten.replicator.binlog._text cimport (
+    REAL_ROOM,
+    Buffer,
+    Time,
+    is_datetime,
+    is_time,
+    put,
+    put_date,
+    put_datetime,
+    put_decimal,
+    put_padded,
+    put_real,
+    put_signed,
+    put_time,
+    put_unsigned,
+    reserve,
+    unpack_old_time,
+    unpack_time,
+)
+from airflow_provider_tungsten.replicator.binlog._times cimport packed_time, unpack_field
+
+from airflow_provider_tungsten.replicator.binlog.refusals import ValueRefused
+from airflow_provider_tungsten.replicator.errors import CorruptLogError
+
+
+_REASONS = {
+    NUL: "a text with a NUL character (0x00)",
+    WRONG_CHARACTER: "bytes that are no character of the column's character set",
+    ZERO_DATE: "a zero date, or one whose year, month or day is zero",
+}
+_BROKEN = {
+    CORRUPT: "a row image does not fit its table definition",
+    NO_LABEL: "a row holds a number for which the definition has no label",
+    NOT_A_VALUE: "a row holds bytes that are no value of the column's type",
+    MISCOUNTED: "an event holds more or fewer row images than the log counts",
+}
+
+cdef enum:
+    # A geometry: SRID, byte order, type and what it holds.
+    SRID_BYTES = 4
+    WKB_HEAD = 5
+    WKB_TYPES = 7
+    EWKB_SRID = 0x20000000
+    # What is compressed: how, the sign of no zlib header, bytes of the length behind.
+    ZLIB = 8
+    RAW_DEFLATE = 8
+
+
+cdef class Values(Images):
+    """Turns fields into text. What inherits it owns the buffers and says the limits."""
+
+    def __init__(
+        self, str table, names, fields, max_text_bytes, max_binary_bytes, max_geometry_bytes, bint refuse_nul,
+        bint refuse_zero_dates,
+    ):
+        Images.__init__(self, table, names, fields)
+        self._limits.text, self._limits.binary, self._limits.geometry = (
+            <size_t>-1 // 2 if limit is None else limit
+            for limit in (max_text_bytes, max_binary_bytes, max_geometry_bytes)
+        )
+        self._limits.refuse_nul, self._limits.refuse_zero_dates = refuse_nul, refuse_zero_dates
+        self._failed = self._count
+        memset(self._class, 0, 128)
+        memset(self._class + 128, HIGH, 128)
+        self._class[0] = ZERO
+
+    cdef object _raise(self, Status status):
+        if status == NO_MEMORY:
+            raise MemoryError()
+        name = self._names[self._failed] if self._failed < self._count else None
+        if status == TOO_LONG:
+            raise ValueRefused(name, f"a value of more than {self._exceeded} bytes")
+        if status in _REASONS:
+            raise ValueRefused(name, _REASONS[status])
+        place = self._table if name is None else f"{self._table}.{name}"
+        raise CorruptLogError(f"{place}: {_BROKEN[status]}")
+
+    cdef Status _value(self, const Field* field, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
+        """One value: a plain one (digits, hexadecimal) goes into the buffer, which has room for one of fixed size and still has
+        when it is `DONE`; any other is `TEXT`, found in ``_text``, ``_size`` and ``_seen`` until the next value comes."""
+        cdef char* out = buffer.data + buffer.size
+        cdef uint64_t bits
+        cdef int64_t number
+        cdef float single
+        cdef double real
+        cdef Op op = field.op
+        if op == Op.SIGNED:
+            bits = little_endian(data, size)
+            # The sign bit moved to the top and back: sizes of 1, 2, 3, 4 and 8 bytes alike.
+            number = <int64_t>(bits << (64 - 8 * size)) >> (64 - 8 * size)
+            out = put_signed(out, number)
+        elif op == Op.UNSIGNED:
+            out = put_unsigned(out, little_endian(data, size))
+        elif op == Op.TEXT:
+            return self._found(data, size, False)
+        elif op == Op.TIMESTAMP or op == Op.DATETIME or op == Op.DATE or op == Op.TIME:
+            return self._temporal(field, data, buffer)
+        elif op == Op.DECIMAL:
+            out = put_decimal(out, data, field.precision, field.detail)
+        elif op == Op.REAL:
+            bits = little_endian(data, size)
+            if size == 4:
+                memcpy(&single, &bits, 4)
+                out = put_real(out, single, True)
+            else:
+                memcpy(&real, &bits, 8)
+                out = put_real(out, real, False)
+        elif op == Op.BIT:
+            out = put_unsigned(out, big_endian(data, size))
+        elif op == Op.YEAR:
+            out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
+        elif op == Op.CHARSET_TEXT:
+            return self._charset_text(field, data, size)
+        elif op == Op.HEXADECIMAL:
+            return self._hexadecimal(data, size, field.detail, buffer)
+        elif op == Op.ENUM:
+            return self._enum(field, little_endian(data, size))
+        elif op == Op.SET:
+            return self._set(field, little_endian(data, size))
+        elif op == Op.JSON:
+            return self._json(data, size)
+        elif op == Op.GEOMETRY:
+            return self._geometry(data, size, buffer)
+        elif op == Op.VECTOR:
+            return self._vector(data, size)
+        elif op == Op.OLD_TIME or op == Op.OLD_DATETIME or op == Op.OLD_TIMESTAMP:
+            return self._temporal(field, data, buffer)
+        elif op == Op.COMPRESSED:
+            return self._compressed(field, data, size, buffer)
+        else:
+            return CORRUPT
+        if out == NULL:
+            return NOT_A_VALUE
+        buffer.size = out - buffer.data
+        return DONE
+
+    cdef Status _temporal(self, const Field* field, const uint8_t* data, Buffer* buffer) noexcept nogil:
+        cdef char* out = buffer.data + buffer.size
+        cdef Time time
+        cdef Op op = field.op
+        if op == Op.TIME or op == Op.OLD_TIME:
+            if op == Op.TIME:
+                unpack_time(packed_time(data, field.detail), &time)
+            else:
+                unpack_old_time(<int32_t>(little_endian(data, 3) << 8) >> 8, &time)
+            if not is_time(&time):
+                return NOT_A_VALUE
+            out = put_time(out, &time, field.detail)
+        else:
+            unpack_field(field, data, &time)
+            if not is_datetime(&time):
+                return NOT_A_VALUE
+            if self._limits.refuse_zero_dates and not (time.year and time.month and time.day):
+                return ZERO_DATE
+            out = put_date(out, &time) if op == Op.DATE else put_datetime(out, &time, field.detail)
+        buffer.size = out - buffer.data
+        return DONE
+
+    cdef Status _found(self, const uint8_t* data, size_t size, bint utf8) noexcept nogil:
+        """A text.
+
+        :param utf8: it is known to be that.
+        """
+        cdef uint8_t seen = 0
+        cdef size_t at
+        if size > self._limits.text:
+            return self._too_long(self._limits.text)
+        for at in range(size):
+            seen |= self._class[data[at]]
+        if seen & HIGH and not utf8 and not _is_utf8(data, size):
+            return WRONG_CHARACTER
+        if seen & ZERO and self._limits.refuse_nul:
+            return NUL
+        self._text, self._size, self._seen = data, size, seen
+        return TEXT
+
+    cdef Status _too_long(self, size_t limit) noexcept nogil:
+        self._exceeded = limit
+        return TOO_LONG
+
+    cdef Status _charset_text(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+        cdef size_t wrong
+        cdef TextStatus status
+        # No character has more than four bytes.
+        if size // 4 > self._limits.text:
+            return self._too_long(self._limits.text)
+        self._scratch.size = 0
+        status = to_utf8(field.decoder, &self._scratch, data, size, False, &wrong)
+        if status == TEXT_OK:
+            return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, True)
+        return NO_MEMORY if status == TEXT_NO_MEMORY else WRONG_CHARACTER
+
+    cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to, Buffer* buffer) noexcept nogil:
+        cdef size_t filler = filled_to - size if filled_to > size else 0
+        cdef char* out
+        if size > self._limits.binary:
+            return self._too_long(self._limits.binary)
+        if not size + filler:
+            return self._found(data, 0, True)
+        if not reserve(buffer, 2 * (size + filler) + self._room):
+            return NO_MEMORY
+        out = _put_hexadecimal(buffer.data + buffer.size, data, size)
+        memset(out, 48, 2 * filler)
+        buffer.size = out + 2 * filler - buffer.data
+        return DONE
+
+    cdef Status _enum(self, const Field* field, uint64_t number) noexcept nogil:
+        if number == 0:
+            return self._found(<const uint8_t*>self._scratch.data, 0, False)
+        if number > field.labels:
+            return NO_LABEL
+        cdef const Label* label = &self._labels[field.first_label + number - 1]
+        return self._found(label.text, label.size, False)
+
+    cdef Status _set(self, const Field* field, uint64_t members) noexcept nogil:
+        cdef size_t at
+        cdef const Label* label
+        if field.labels < 64 and members >> field.labels:
+            return NO_LABEL
+        self._scratch.size = 0
+        for at in range(field.labels):
+            if not members >> at & 1:
+                continue
+            label = &self._labels[field.first_label + at]
+            if not reserve(&self._scratch, label.size + 1):
+                return NO_MEMORY
+            if self._scratch.size:
+                self._scratch.data[self._scratch.size] = 44
+                self._scratch.size += 1
+            put(self._scratch.data + self._scratch.size, <const char*>label.text, label.size)
+            self._scratch.size += label.size
+        return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, False)
+
+    cdef Status _json(self, const uint8_t* data, size_t size) noexcept nogil:
+        self._scratch.size = 0
+        cdef JsonStatus status = json_text(&self._scratch, data, size, self._limits.text)
+        if status == JSON_OK:
+            return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, False)
+        if status == JSON_TOO_LONG:
+            return self._too_long(self._limits.text)
+        return NO_MEMORY if status == JSON_NO_MEMORY else NOT_A_VALUE
+
+    cdef Status _geometry(self, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
+        """MySQL's SRID and WKB, both little-endian (`sql/gis/wkb.cc`), as EWKB: the SRID, unless it is 0, stands behind the
+        type, which says so. Geometries inside a collection have none of their own."""
+        cdef uint8_t head[WKB_HEAD]
+        cdef uint32_t kind
+        cdef char* out
+        if size < SRID_BYTES + WKB_HEAD or data[SRID_BYTES] != 1:
+            return NOT_A_VALUE
+        kind = <uint32_t>little_endian(data + SRID_BYTES + 1, 4)
+        if kind == 0 or kind > WKB_TYPES:
+            return NOT_A_VALUE
+        if size > self._limits.geometry:
+            return self._too_long(self._limits.geometry)
+        if not reserve(buffer, 2 * size + self._room):
+            return NO_MEMORY
+        out = buffer.data + buffer.size
+        if little_endian(data, SRID_BYTES):
+            memcpy(head, data + SRID_BYTES, WKB_HEAD)
+            head[WKB_HEAD - 1] |= EWKB_SRID >> 24
+            out = _put_hexadecimal(out, head, WKB_HEAD)
+            out = _put_hexadecimal(out, data, SRID_BYTES)
+        else:
+            out = _put_hexadecimal(out, data + SRID_BYTES, WKB_HEAD)
+        out = _put_hexadecimal(out, data + SRID_BYTES + WKB_HEAD, size - SRID_BYTES - WKB_HEAD)
+        buffer.size = out - buffer.data
+        return DONE
+
+    cdef Status _vector(self, const uint8_t* data, size_t size) noexcept nogil:
+        """Little-endian floats as a JSON array."""
+        cdef uint32_t bits
+        cdef float single
+        cdef char* out
+        cdef size_t at
+        if size % 4:
+            return NOT_A_VALUE
+        if size // 2 > self._limits.text:
+            return self._too_long(self._limits.text)
+        if not reserve(&self._scratch, size // 4 * (REAL_ROOM + 1) + 2):
+            return NO_MEMORY
+        out = put(self._scratch.data, "[", 1)
+        for at in range(0, size, 4):
+            if at:
+                out = put(out, ",", 1)
+            bits = <uint32_t>little_endian(data + at, 4)
+            memcpy(&single, &bits, 4)
+            out = put_real(out, single, True)
+            if out == NULL:
+                return NOT_A_VALUE
+        out = put(out, "]", 1)
+        return self._found(<const uint8_t*>self._scratch.data, out - self._scratch.data, False)
+
+    cdef Status _compressed(self, const Field* field, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
+        """MariaDB's COMPRESSED: nothing for nothing, or a byte that says how, and the value (`sql/field_comp.cc`)."""
+        cdef Field plain = field[0]
+        cdef Status status
+        plain.op, plain.detail = <Op>field.detail, 0
+        if size == 0:
+            return self._value(&plain, data, 0, buffer)
+        if data[0] == 0:
+            return self._value(&plain, data + 1, size - 1, buffer)
+        with gil:
+            status = self._inflate(plain.op, data, size)
+            if status == DONE:
+                data = <const uint8_t*>PyBytes_AS_STRING(self._inflated)
+                size = len(self._inflated)
+        return self._value(&plain, data, size, buffer) if status == DONE else status
+
+    cdef Status _inflate(self, Op op, const uint8_t* data, size_t size) noexcept:
+        """Fills ``_inflated``; no further than the length that stands in front, which is checked first."""
+        cdef uint32_t digits = data[0] & 7
+        cdef size_t length
+        cdef size_t limit = self._limits.binary if op == Op.HEXADECIMAL else self._limits.text
+        if data[0] >> 4 != ZLIB or not 1 <= digits <= 4 or size <= digits:
+            return NOT_A_VALUE
+        length = big_endian(data + 1, digits)
+        # A character of four bytes may become one of a single byte.
+        if length // (1 if op == Op.HEXADECIMAL else 4) > limit:
+            return self._too_long(limit)
+        try:
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS if data[0] & RAW_DEFLATE else zlib.MAX_WBITS)
+            self._inflated = inflater.decompress(data[1 + digits:size], length + 1)
+        except zlib.error:
+            return NOT_A_VALUE
+        except MemoryError:
+            return NO_MEMORY
+        return DONE if inflater.eof and <size_t>len(self._inflated) == length else NOT_A_VALUE
+
+cdef inline char* _put_hexadecimal(char* out, const uint8_t* data, size_t size) noexcept nogil:
+    cdef const char* digits = "0123456789abcdef"
+    cdef size_t at
+    for at in range(size):
+        out[0] = digits[data[at] >> 4]
+        out[1] = digits[data[at] & 15]
+        out += 2
+    return out
+
+
+cdef bint _is_utf8(const uint8_t* data, size_t size) noexcept nogil:
+    """Well-formed as RFC 3629 has it: no overlong forms, no surrogates, nothing over U+10FFFF."""
+    cdef const uint8_t* end = data + size
+    cdef uint8_t byte
+    cdef int more
+    while data < end:
+        byte = data[0]
+        data += 1
+        if byte < 0x80:
+            continue
+        if byte < 0xC2 or byte > 0xF4:
+            return False
+        more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+        if end - data < more:
+            return False
+        if (
+            (byte == 0xE0 and data[0] < 0xA0)
+            or (byte == 0xED and data[0] > 0x9F)
+            or (byte == 0xF0 and data[0] < 0x90)
+            or (byte == 0xF4 and data[0] > 0x8F)
+        ):
+            return False
+        while more:
+            if data[0] & 0xC0 != 0x80:
+                return False
+            data += 1
+            more -= 1
+    return True
