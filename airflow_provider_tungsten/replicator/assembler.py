@@ -102,6 +102,7 @@ class Assembler(Assembly):
     :param xa: keeps what is prepared.
     :param spool_bytes: what a transaction may take in memory before its commit.
     :param tables: the definitions at ``resume``, where the log does not name columns.
+    :param heartbeats: schema of the service's own heartbeat, whose changes become records.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Assembler(Assembly):
         *,
         spool_bytes: int,
         tables: Tables | None = None,
+        heartbeats: str | None = None,
     ) -> None:
         super().__init__(limits, spool_bytes, GROUP_BYTES, GROUP_EVENTS, FRAGMENT_BYTES)
         self._origin = origin
@@ -137,7 +139,7 @@ class Assembler(Assembly):
         self._without_gtids = False
         self._savepoints = Savepoints()
         self._prepared_before: Prepared | None = None
-        self._collector = collector = Collector(self, table_filter, spool_bytes, tables)
+        self._collector = collector = Collector(self, table_filter, spool_bytes, tables, heartbeats)
         self._tables = tables
         # Results:
         self._ready: list[Iterable[pa.Table]] = []

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly, Table
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
+from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import Rows, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.binlog.table_map import KnownTables, TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
-from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.filters.tables import HEARTBEAT_TABLE, TableFilter
+from airflow_provider_tungsten.replicator.source.heartbeat import check_heartbeat_table, heartbeat_name
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind
 
 _KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
+_LEFT_TO_PYTHON = 251  # columns beyond which the compiled part leaves rows alone
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 
 
@@ -30,12 +33,21 @@ class _Table(Table):
     partial: PartialUpdates
 
 
+class _Heartbeat(Table):
+    """The table map of the service's own heartbeat; its rows are left to Python."""
+
+    @classmethod
+    def made(cls) -> _Heartbeat:
+        return cls(0, RowLayout(TableDefinition("", "", (), ())), _LEFT_TO_PYTHON, None)
+
+
 class Collector:
     """Takes the events inside transactions that are not plain, one transaction after the other.
 
     :param assembly: keeps the open transaction's fragments; those that outgrow memory are kept here, on disk.
     :param spool_bytes: what a transaction that is handed over may take in memory.
     :param known: names what table maps leave out; see :meth:`forget_tables`.
+    :param heartbeats: schema of the service's own heartbeat, whose changes become records; None: they are passed over.
     """
 
     def __init__(
@@ -44,12 +56,14 @@ class Collector:
         table_filter: TableFilter,
         spool_bytes: int,
         known: KnownTables | None = None,
+        heartbeats: str | None = None,
     ) -> None:
+        self._heartbeat = (heartbeats, HEARTBEAT_TABLE)
         self._assembly = assembly
         self._fragments = assembly.fragments
         self._filter = table_filter
         self._maps = TableMaps(known)
-        self._tables: dict[bytes, _Table | None] = {}
+        self._tables: dict[bytes, Table | None] = {}
         self._spool_bytes = spool_bytes
         self._spool = Spool(0)
         self._rows = 0  # in the spool
@@ -66,11 +80,18 @@ class Collector:
         except KeyError:
             if len(self._tables) >= _CACHED_TABLE_MAPS:
                 self._tables.clear()
-            included = self._filter.includes(*table_name(body))
-            table = self._tables[body[6:]] = self._table(body) if included else None
+            table = self._tables[body[6:]] = self._table(body)
         self._assembly.know(body, table)
 
-    def _table(self, body: bytes) -> _Table:
+    def _table(self, body: bytes) -> Table | None:
+        """None: it is excluded."""
+        name = table_name(body)
+        if name == self._heartbeat:
+            check_heartbeat_table(body, name[0])
+            return _Heartbeat.made()
+        return self._included(body) if self._filter.includes(*name) else None
+
+    def _included(self, body: bytes) -> _Table:
         definition = self._maps.definition(body)
         names = [column.name for column in definition.columns]
         excluded = (
@@ -106,10 +127,19 @@ class Collector:
             raise CorruptLogError(f"{event.place}: rows without a TABLE_MAP before them")
         if table is None:
             return
+        if isinstance(table, _Heartbeat):
+            self._add_heartbeat(event)
+            return
         if event.type == EventType.PARTIAL_UPDATE_ROWS:
             event = table.partial.whole_event(event)
         rows = _frame(event, table)
         self._add(table, rows.kind, event.body[rows.payload_offset :])
+
+    def _add_heartbeat(self, event: Event) -> None:
+        rows = parse_rows(event)
+        if rows.kind is not Kind.DELETE:
+            name = heartbeat_name(event.body[rows.payload_offset :])
+            self.add(Fragment(Kind.HEARTBEAT, TableKey("", "", None), 0, b"", {"heartbeat": name}))
 
     def _add(self, table: _Table, kind: Kind, images: bytes) -> None:
         per_row = 2 if kind is Kind.UPDATE else 1

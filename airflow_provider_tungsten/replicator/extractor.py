@@ -23,14 +23,21 @@ from airflow_provider_tungsten.replicator.errors import (
     UnsupportedError,
     WriteConflictError,
 )
+from airflow_provider_tungsten.replicator.filters.tables import heartbeat_schema
 from airflow_provider_tungsten.replicator.schema.begin import begin
 from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
 from airflow_provider_tungsten.replicator.schema.tables import Tables, open_tables
 from airflow_provider_tungsten.replicator.service import Service, Start
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect
 from airflow_provider_tungsten.replicator.source.continuation import go_on
+from airflow_provider_tungsten.replicator.source.heartbeat import EXTRACTION, write_heartbeat
 from airflow_provider_tungsten.replicator.source.position import Source
-from airflow_provider_tungsten.replicator.source.preflight import ServerFacts, preflight, report_host
+from airflow_provider_tungsten.replicator.source.preflight import (
+    ServerFacts,
+    at_log_end,
+    preflight,
+    report_host,
+)
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
@@ -128,6 +135,7 @@ def extract(
         if head is None:
             head = _begin(thl, source, service, token)
         place = go_on(source, head.resume)
+        facts = _with_heartbeat(source, service) if service.source.heartbeat else source.facts
     xa = xa_store(service.service, storage, head, token, service.source.spool_bytes)
     tables = open_tables(thl.storage, head.resume.catalog, token=token)
     limits = service.thl
@@ -139,7 +147,7 @@ def extract(
         before_publish=storing(xa, tables),
     ) as writer:
         task = _Task(service, endpoint, storage, head, xa, writer, progress, tables)
-        task.begin(source.facts, place)
+        task.begin(facts, place)
         failure = task.read()
         task.add_position()
         head = writer.close()
@@ -221,6 +229,12 @@ def _source(
     with closing(connect(endpoint)) as connection:
         facts = preflight(connection, endpoint, service, storage, first_start=first_start)
         yield Source(_replica(service, endpoint), connection, facts)
+
+
+def _with_heartbeat(source: Source, service: Service) -> ServerFacts:
+    """The server as it is behind a heartbeat, which the extraction will meet before it ends."""
+    write_heartbeat(source.connection, source.replica.endpoint, service.service, EXTRACTION)
+    return at_log_end(source.connection, source.replica.endpoint, source.facts)
 
 
 def _replica(service: Service, endpoint: MySQLEndpoint) -> Replica:
@@ -349,6 +363,7 @@ class _Task:
             self._xa,
             spool_bytes=self._service.source.spool_bytes,
             tables=self._tables,
+            heartbeats=heartbeat_schema(self._service.service),
         )
 
     @property

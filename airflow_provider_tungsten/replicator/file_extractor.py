@@ -28,6 +28,7 @@ from airflow_provider_tungsten.replicator.extractor import (
     storing,
     xa_store,
 )
+from airflow_provider_tungsten.replicator.filters.tables import heartbeat_schema
 from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.dump import catalog_at
 from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
@@ -154,6 +155,7 @@ class _Task:
             xa,
             spool_bytes=source.spool_bytes,
             tables=tables,
+            heartbeats=heartbeat_schema(head.segment.service),
         )
         self._warnings: list[str] = []
         self._told = self._began = time.monotonic()

@@ -80,6 +80,8 @@ class Source(TableRules):
     :param spool_bytes: a transaction larger than this waits for its commit on disk, not in memory.
     :param schema_dump: file of ``mysqldump --no-data``, taken where the first extraction begins; needed for a start in the
         past of a server whose ``binlog_row_metadata`` is MINIMAL.
+    :param heartbeat: each extraction begins with a change of ``tungsten_<service>.heartbeat`` on the server, so that the
+        log's end, and lag with it, is true where nothing else is committed.
     """
 
     connection: str
@@ -91,6 +93,7 @@ class Source(TableRules):
     verify_checksum: bool = True
     spool_bytes: int = Field(default=32 * MIB, ge=MIB, le=512 * MIB)
     schema_dump: str | None = None
+    heartbeat: bool = False
 
     @field_validator("start", mode="before")
     @classmethod

@@ -14,6 +14,8 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlE
 # A piece with nothing to load grows no further than this, so that neither planning nor retention falls behind on a
 # source of which this applier takes nothing.
 MAX_SPAN = 1_000_000
+# … nor longer than this, in microseconds, where the source is idle but for its heartbeat: every planning would read it all.
+MAX_QUIET = 3600 * 1_000_000
 
 _REFUSED = {
     "moves_rows": "a statement that removes or moves rows without row events",
@@ -51,6 +53,7 @@ class Transaction:
 class Piece:
     """A run of seqnos that becomes one micro-batch.
 
+    :param since: the first watermark in it that is known; 0 until then.
     :param tail: it ends only because the log does; more log would have made it grow.
     """
 
@@ -59,6 +62,7 @@ class Piece:
     epoch_number: int
     event_id: str = ""
     watermark: int = 0
+    since: int = 0
     effect: str = "records"
     transactions: int = 0
     rows: int = 0
@@ -70,6 +74,7 @@ class Piece:
         self.last = transaction.seqno
         self.event_id = transaction.event_id
         self.watermark = transaction.watermark
+        self.since = self.since or transaction.watermark
         if transaction.effect != "records":
             self.effect = transaction.effect
             self.transactions += 1
@@ -189,6 +194,7 @@ def _is_full(piece: Piece, limits: Batches) -> bool:
         or piece.rows >= limits.max_rows
         or piece.image_bytes >= limits.max_bytes
         or piece.last - piece.first + 1 >= MAX_SPAN
+        or (piece.effect == "records" and piece.watermark - piece.since >= MAX_QUIET)
     )
 
 

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pymysql.constants import ER
@@ -29,6 +29,12 @@ from airflow_provider_tungsten.replicator.source.connection import (
     grant,
     rows,
 )
+from airflow_provider_tungsten.replicator.source.heartbeat import (
+    READ_ONLY_MEND,
+    heartbeat_exists,
+    heartbeat_grant,
+    heartbeat_lacks,
+)
 from airflow_provider_tungsten.replicator.storage import Storage
 
 Version = tuple[int, int, int]
@@ -42,6 +48,7 @@ _NAMED_AT_MOST = 20
 _SHOWN = 400
 _NOT_TOLD = frozenset({ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.XAER_RMERR})
 _CLOCK_SECONDS = 5.0
+_READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
 
 _VARIABLES = (
     *("aurora_version", "binlog_expire_logs_auto_purge", "binlog_expire_logs_seconds", "binlog_format"),
@@ -49,6 +56,7 @@ _VARIABLES = (
     *("binlog_row_image", "binlog_row_metadata", "gtid_mode", "gtid_purged"),
     *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
     *("server_uuid", "sync_binlog"),
+    *_READ_ONLY,
 )
 # What stands in @@version or @@version_comment of servers that speak MySQL's protocol but keep no binary log of its.
 _NO_MYSQL = ("tidb", "vitess", "planetscale")
@@ -125,6 +133,21 @@ def preflight(
     return examination.facts()
 
 
+def at_log_end(connection: Connection, endpoint: MySQLEndpoint, facts: ServerFacts) -> ServerFacts:
+    """The same, with the log's end as it is now."""
+    with explained(endpoint):
+        status = log_status(connection, Server(facts.version, facts.mariadb))
+    return replace(facts, **_end(status))
+
+
+def _end(status: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "file": status["File"],
+        "position": int(status["Position"]),
+        "gtid_executed": re.sub(r"\s", "", status.get("Executed_Gtid_Set") or ""),
+    }
+
+
 def log_status(connection: Connection, server: Server) -> dict[str, Any]:
     """File, Position, Binlog_Do_DB, Binlog_Ignore_DB, Executed_Gtid_Set; empty where the binary log is off."""
     words = "BINARY LOG" if server.since(_BINARY_LOG_STATUS) else "MASTER"
@@ -199,9 +222,7 @@ class _Examination:
             else self._variables["server_uuid"],
             gtids=self._variables.get("gtid_mode") == "ON",
             names_columns=self._variables.get("binlog_row_metadata") == "FULL",
-            file=self._status["File"],
-            position=int(self._status["Position"]),
-            gtid_executed=re.sub(r"\s", "", self._status.get("Executed_Gtid_Set") or ""),
+            **_end(self._status),
             clock_offset=self._clock_offset,
             gtid_purged=re.sub(r"\s", "", self._variables.get("gtid_purged", "")),
             prepared_xids=self._prepared_xids,
@@ -221,6 +242,7 @@ class _Examination:
             self._unsupported_columns,
             self._cascades,
             self._clock,
+            self._heartbeat,
         )
         lacking: list[str] = []
         for check in checks:
@@ -294,14 +316,32 @@ class _Examination:
 
     def _replica(self) -> Iterator[str]:
         logs_updates = self._variables.get("log_replica_updates", self._variables.get("log_slave_updates"))
-        word = "REPLICA" if self._server.since(_REPLICA_WORDS) else "SLAVE"
-        if self._server.mariadb:
-            word = "ALL SLAVES"
-        if logs_updates != "ON" and rows(self._connection, f"SHOW {word} STATUS"):
+        if logs_updates != "ON" and self._is_replica():
             yield (
                 "the server is a replica and does not log what it replicates (log_replica_updates): "
                 "start it with log-replica-updates, or read from its source"
             )
+
+    def _is_replica(self) -> bool:
+        word = "REPLICA" if self._server.since(_REPLICA_WORDS) else "SLAVE"
+        if self._server.mariadb:
+            word = "ALL SLAVES"
+        return bool(rows(self._connection, f"SHOW {word} STATUS"))
+
+    def _heartbeat(self) -> Iterator[str]:
+        """A row written to a replica would be a transaction that its source does not have."""
+        if not self._source.heartbeat:
+            return
+        if found := [name for name in _READ_ONLY if self._variables.get(name, "OFF") not in ("OFF", "0")]:
+            yield f"source.heartbeat writes a row, and the server is read-only ({', '.join(found)}): {READ_ONLY_MEND}"
+        elif self._is_replica():
+            yield f"source.heartbeat writes a row, and the server is a replica: {READ_ONLY_MEND}"
+        else:
+            service = self._service.service
+            exists = heartbeat_exists(self._connection, service)
+            if lacking := heartbeat_lacks(self._grants(), service, exists=exists):
+                mend = heartbeat_grant(self._endpoint.user, service)
+                yield f"source.heartbeat needs the privilege {', '.join(lacking)}: {mend}"
 
     def _server_id(self) -> Iterator[str]:
         ours = self._source.server_id
@@ -321,14 +361,17 @@ class _Examination:
             if value := self._status.get(column):
                 yield f"{option} is set ({value}), so that changes are missing from the log: start without it"
 
-    def _select_privilege(self) -> Iterator[str]:
+    def _grants(self) -> list[str]:
         role = rows(self._connection, "SELECT CURRENT_ROLE() AS role")[0]["role"]
         using = "" if role in (None, "NONE") else f" USING {role}"
         # MariaDB's tells those of the role, too, and knows no USING.
         whose = "" if self._server.mariadb else f" FOR CURRENT_USER(){using}"
+        return [next(iter(row.values())) for row in rows(self._connection, f"SHOW GRANTS{whose}")]
+
+    def _select_privilege(self) -> Iterator[str]:
         scopes = []
-        for row in rows(self._connection, f"SHOW GRANTS{whose}"):
-            match = re.match(r"GRANT (.+?) ON (.+?) TO ", next(iter(row.values())))
+        for row in self._grants():
+            match = re.match(r"GRANT (.+?) ON (.+?) TO ", row)
             if match and re.search(r"\b(SELECT|ALL PRIVILEGES)\b", match[1]):
                 scopes.append(match[2])
         if not scopes:

@@ -63,6 +63,10 @@ def position() -> dict[str, Any]:
     return {"kind": Kind.POSITION}
 
 
+def heartbeat() -> dict[str, Any]:
+    return {"kind": Kind.HEARTBEAT, "options": {"heartbeat": "extraction"}}
+
+
 def gap() -> dict[str, Any]:
     """A gap record; it begins an epoch."""
     return {"kind": Kind.GAP, "options": {"from": "bin.000001:4", "to": "bin.000007:4"}}

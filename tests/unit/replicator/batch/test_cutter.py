@@ -20,6 +20,7 @@ from tests.unit.replicator.batch.logs import (
     WIDER,
     events,
     gap,
+    heartbeat,
     make_service,
     position,
     rows,
@@ -178,3 +179,23 @@ def test_a_column_type_that_is_not_supported_is_refused_until_it_is_excluded() -
     with pytest.raises(UnsupportedError, match=r"seqno 0: .*shop\.places.*spot.*uuid"):
         cut(rows(places))
     assert spans(cut(rows(places), exclude_columns=["shop.places.spot"])) == [(0, 0, "rows")]
+
+
+def test_heartbeats_are_nothing_to_load_and_do_not_pile_up_for_longer_than_an_hour() -> None:
+    beats = [(number, events(number, [heartbeat()], 0, second=number * 600)) for number in range(1, 16)]
+    settings = make_service().appliers["redshift"]
+    stream = [event for _, each in beats for event in each]
+    found = list(pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda seqno: False))
+    assert spans(found) == [(1, 7, "records"), (8, 14, "records"), (15, 15, "records")]
+    assert [piece.tail for piece in found] == [False, False, True]
+
+
+def test_rows_within_the_hour_take_the_heartbeats_along() -> None:
+    stream = [
+        *events(1, [heartbeat()], 0, second=600),
+        *events(2, [heartbeat(), rows()], 0, second=1200),
+        *events(3, [heartbeat()], 0, second=9000),
+    ]
+    settings = make_service().appliers["redshift"]
+    (piece,) = pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda seqno: False)
+    assert (piece.first, piece.last, piece.transactions, piece.rows, piece.tail) == (1, 3, 1, 1, True)
