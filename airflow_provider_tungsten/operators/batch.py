@@ -238,9 +238,7 @@ class CsvToS3Operator(_BatchOperator):
                 )
             manifests = []
             for plan in self._plans(branch, token):
-                manifests.append(
-                    upload_batch(branch.staging, branch.folder, plan.first, plan.last, token=token)
-                )
+                manifests.append(upload_batch(branch.staging, branch.folder, plan, token=token))
                 progress.add(plan.rows, seqno=plan.last)
         figures = _figures(manifests, progress)
         self.log.info("uploaded", service=branch.service.service, applier=branch.name, **figures)
@@ -262,4 +260,5 @@ def _figures(manifests: Sequence[BatchManifest], progress: Progress) -> dict[str
 
 
 def _names(manifests: Sequence[BatchManifest]) -> list[str]:
-    return [manifest_key(manifest.plan.first, manifest.plan.last) for manifest in manifests[:MAX_OBJECTS]]
+    plans = [manifest.plan for manifest in manifests[:MAX_OBJECTS]]
+    return [manifest_key(plan.first, plan.last, plan.skipped) for plan in plans]

@@ -14,6 +14,7 @@ from airflow_provider_tungsten.replicator.batch.files import manifest_key, read_
 from airflow_provider_tungsten.replicator.batch.hint import Hint, write_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import WAYS_OUT, Position, after, is_applied
+from airflow_provider_tungsten.replicator.batch.skips import skipped
 from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, TargetError
 from airflow_provider_tungsten.replicator.storage import Storage
 
@@ -107,7 +108,7 @@ def apply_batches(
             if plan.last <= current.seqno:
                 continue
             batch = _batch(store, plan, current)
-            current, moved = _apply(applier, batch, current, sources.of(plan))
+            current, moved = _apply(applier, batch, current, sources.of(plan), store)
             _mirror(store, current)
             if moved:
                 applied.append(plan)
@@ -127,12 +128,13 @@ def apply_batches(
 
 
 def _apply(
-    applier: BatchApplier, batch: BatchManifest, current: Position, source_id: str
+    applier: BatchApplier, batch: BatchManifest, current: Position, source_id: str, store: Storage
 ) -> tuple[Position, bool]:
     """:returns: the target's position afterwards, and whether this batch moved it."""
     current = applier.begin(batch) or current
     if is_applied(current, batch.plan):
         return current, False
+    _check_skips(store, batch.plan)
     for table in sorted(batch.tables, key=lambda table: (table.schema, table.table)):
         applier.apply(table)
     current = applier.commit(after(batch.plan, source_id))
@@ -181,9 +183,18 @@ def _mirror(store: Storage, current: Position) -> None:
     write_hint(store, Hint(current.seqno, current.epoch_number, current.event_id, current.thl_uuid))
 
 
+def _check_skips(store: Storage, plan: Plan) -> None:
+    """Under the target's lock: whoever skips a seqno asks for the position behind that lock."""
+    if (now := skipped(store, plan.first, plan.last)) != plan.skipped:
+        raise GapError(
+            f"micro-batch {plan.first}-{plan.last}: seqnos {', '.join(map(str, now))} are skipped since it was taken up; nothing of "
+            "it is applied. Run the batch step (and the upload behind it) for that range, which writes it without them"
+        )
+
+
 def _batch(store: Storage, plan: Plan, current: Position) -> BatchManifest:
-    manifest = read_manifest(store, plan.first, plan.last)
-    key = f"{store.url.rstrip('/')}/{manifest_key(plan.first, plan.last)}"
+    manifest = read_manifest(store, plan)
+    key = f"{store.url.rstrip('/')}/{manifest_key(plan.first, plan.last, plan.skipped)}"
     if manifest is None:
         raise GapError(
             f"micro-batch {plan.first}-{plan.last}, next behind the target's position {current.seqno}, has not been "

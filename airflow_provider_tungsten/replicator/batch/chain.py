@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from airflow_provider_tungsten.replicator.batch import claims
@@ -18,6 +20,7 @@ from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, tra
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+from airflow_provider_tungsten.replicator.batch.skips import skipped
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
@@ -92,10 +95,11 @@ class Chain:
         :raises CorruptLogError: one is missing between two others.
         """
         keys = (plan_key(begin) for begin in self._firsts(first))
+        read = partial(self._read, skipped=skipped(self.store, first))
         expected = None
         with ThreadPoolExecutor(_READERS) as pool:
             while page := list(islice(keys, 4 * _READERS)):
-                for plan in pool.map(self._read, page):
+                for plan in pool.map(read, page):
                     if expected is not None and plan.first != expected:
                         raise CorruptLogError(
                             f"{self.store.url}: the plans have a hole: {plan_key(expected)} is missing before {plan.first}"
@@ -189,8 +193,9 @@ class Chain:
         begin = previous.last + 1 if previous else 0
         if begin > head.last:
             return False
+        left_out = skipped(self.store, begin, head.last)
         cut = pieces(
-            transactions(self.log.scan(begin, head.last), self._tables),
+            transactions(self.log.scan(begin, head.last), self._tables, frozenset(left_out)),
             self._applier.batches,
             lambda seqno: self.store.exists(gap_key(seqno)),
         )
@@ -199,7 +204,7 @@ class Chain:
                 return False
             if piece.tail and through is None and (waiting or piece.effect == "records"):
                 return False
-            plan = self._write(self._plan(piece, previous, head, token), token)
+            plan = self._write(self._plan(piece, previous, head, token), left_out, token)
             made.append(plan)
             if plan.last != piece.last:
                 return True
@@ -263,13 +268,13 @@ class Chain:
             writer=token,
         )
 
-    def _write(self, plan: Plan, token: str) -> Plan:
+    def _write(self, plan: Plan, skipped: tuple[int, ...], token: str) -> Plan:
         """The plan that is in the chain afterwards: ours, or the winner's."""
         try:
             self.store.create(plan_key(plan.first), plan.to_json(), token=token)
         except ObjectExistsError:
-            return self._read(plan_key(plan.first))
-        return plan
+            return self._read(plan_key(plan.first), skipped)
+        return _without(plan, skipped)
 
     def acknowledge_gap(self, seqno: int, token: str) -> None:
         """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on.
@@ -287,9 +292,9 @@ class Chain:
 
     # Finding plans by seqno
 
-    def _read(self, key: str) -> Plan:
+    def _read(self, key: str, skipped: tuple[int, ...]) -> Plan:
         try:
-            return Plan.from_json(self.store.read(key))
+            return _without(Plan.from_json(self.store.read(key)), skipped)
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptLogError(
                 f"{self.store.url}/{key} is not a plan of this version: {error!r}"
@@ -330,4 +335,9 @@ class Chain:
             if len(page) < _PAGE:
                 break
             low = found + 1
-        return None if found is None else self._read(plan_key(found))
+        return None if found is None else self._read(plan_key(found), skipped(self.store, found))
+
+
+def _without(plan: Plan, skipped: tuple[int, ...]) -> Plan:
+    """:param skipped: all seqnos that are skipped, from its first on."""
+    return replace(plan, skipped=tuple(seqno for seqno in skipped if plan.first <= seqno <= plan.last))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
@@ -111,14 +111,20 @@ def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
     )
 
 
-def transactions(events: Iterable[ThlEvent], tables: AppliedTables) -> Iterator[Transaction]:
-    """The log's events, seqno by seqno. ``events`` may come without payloads."""
+def transactions(
+    events: Iterable[ThlEvent], tables: AppliedTables, skipped: Container[int] = ()
+) -> Iterator[Transaction]:
+    """The log's events, seqno by seqno. ``events`` may come without payloads.
+
+    :param skipped: seqnos that hold nothing for this applier, whatever is in them.
+    """
     current: Transaction | None = None
     for event in events:
         if current is None:
             current = Transaction(event.seqno, event.epoch_number)
         try:
-            _take(current, event, tables)
+            if event.seqno not in skipped:
+                _take(current, event, tables)
         except UnsupportedError as error:
             current.refusal = current.refusal or error
         if event.last_frag:

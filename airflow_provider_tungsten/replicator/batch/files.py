@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,10 @@ _UPLOADS = 16
 _UPLOAD_BYTES = 64 * 1024 * 1024
 
 
-def manifest_key(first: int, last: int) -> str:
-    return f"_batches/{first:019d}-{last:019d}.json"
+def manifest_key(first: int, last: int, skipped: Sequence[int] = ()) -> str:
+    """:param skipped: seqnos that are left out: a batch without them is another than the one with them."""
+    digest = hashlib.sha256(json.dumps([*skipped]).encode()).hexdigest()[:16]
+    return f"_batches/{first:019d}-{last:019d}{f'.without-{digest}' if skipped else ''}.json"
 
 
 def gap_key(seqno: int) -> str:
@@ -48,12 +51,12 @@ def copy_manifest(parts: Sequence[Part], url: str) -> bytes:
     return json.dumps({"entries": entries}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read_manifest(store: Storage, first: int, last: int) -> BatchManifest | None:
-    """The batch manifest of that range, None where the batch does not exist.
+def read_manifest(store: Storage, plan: Plan) -> BatchManifest | None:
+    """The batch manifest of that plan's range, None where the batch does not exist.
 
     :param store: the applier's folder.
     """
-    key = manifest_key(first, last)
+    key = manifest_key(plan.first, plan.last, plan.skipped)
     if not store.exists(key):
         return None
     try:
@@ -88,13 +91,13 @@ def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchMa
     :raises DivergedError: it was made from another plan.
     """
     plan = manifest.plan
-    key = manifest_key(plan.first, plan.last)
+    key = manifest_key(plan.first, plan.last, plan.skipped)
     try:
         store.create(key, manifest.to_json(), token=token)
         return manifest
     except ObjectExistsError:
         pass
-    winner = read_manifest(store, plan.first, plan.last)
+    winner = read_manifest(store, plan)
     if winner is None:
         raise StorageError(f"{store.url}/{key} is refused as existing, but it is not there")
     if winner.plan != plan:

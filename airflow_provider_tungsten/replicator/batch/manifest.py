@@ -38,6 +38,8 @@ class Plan:
     :param rows: of row images the applier's filter lets through; ``image_bytes`` their bytes in the log.
     :param fingerprint: of the version and the settings that make the files' names and bytes.
     :param writer: token of who made the plan.
+    :param skipped: seqnos in the range that the applier leaves out, as of now: they join after the plan is made, too, and
+        whoever reads it fills them in (:mod:`.skips`). A batch written with others is not this plan's.
     """
 
     service: str
@@ -56,6 +58,7 @@ class Plan:
     image_bytes: int
     fingerprint: str
     writer: str
+    skipped: tuple[int, ...] = ()
 
     def to_json(self) -> bytes:
         return _dump(vars(self))
@@ -63,7 +66,12 @@ class Plan:
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """:raises ValueError, TypeError, KeyError: not a plan of this format."""
-        return cls(**_load(data))
+        return cls.from_body(_load(data))
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any]) -> Plan:
+        """:raises TypeError, KeyError: likewise."""
+        return cls(**{**body, "skipped": tuple(body["skipped"])})
 
 
 @dataclass(frozen=True)
@@ -141,4 +149,4 @@ class BatchManifest:
             TableBatch(**{**table, "parts": tuple(Part(**part) for part in table["parts"])})
             for table in body["tables"]
         )
-        return cls(Plan(**body["plan"]), tuple(body["header"]), body["compression"], tables)
+        return cls(Plan.from_body(body["plan"]), tuple(body["header"]), body["compression"], tables)

@@ -14,6 +14,7 @@ class ApplierSettings(TableRules):
 
     :cvar bytes_settings: fields that make the names and bytes of a batch's files.
     :cvar alone: whether ``files`` must be a place of this applier's own.
+    :cvar is_feed: whether a batch is its readers' as soon as its manifest is written.
     :cvar copy_manifests: whether every table's files are listed for Redshift's COPY, too.
     :param type: which target.
     :param files: where batches lie, under ``<url>/<service>/<applier>/``.
@@ -22,6 +23,7 @@ class ApplierSettings(TableRules):
 
     bytes_settings: ClassVar[frozenset[str]] = frozenset({"include", "exclude", "exclude_columns", "csv"})
     alone: ClassVar[bool] = False
+    is_feed: ClassVar[bool] = False
     copy_manifests: ClassVar[bool] = False
 
     type: str

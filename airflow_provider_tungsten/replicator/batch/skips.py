@@ -7,19 +7,23 @@ with them is made anew under another. What is applied stays applied.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
+from airflow_provider_tungsten.replicator.batch.files import manifest_key
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, CorruptLogError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 from airflow_provider_tungsten.replicator.thl.event import RECORD_KINDS, Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.low_water import now
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.branch import Branch
 
 logger = structlog.get_logger(__name__)
 
@@ -48,41 +52,52 @@ class Skip:
     time: str
 
 
-def skip(
-    store: Storage, log: Log, seqno: int, *, applied: Callable[[], int], who: str, why: str, token: str
-) -> Skip:
-    """Leaves a whole transaction out, whether it is planned or written already.
+def skip(branch: Branch, seqno: int, *, applied: Callable[[], int], who: str, why: str, token: str) -> Skip:
+    """Leaves a whole transaction out, whether it is planned or written already. A batch that was written with it is written
+    anew by the next batch step.
 
-    :param store: the applier's folder, where its plans are.
-    :param applied: gives the last seqno that is applied, as the target says; asked before and again afterwards, so that a
-        load that runs meanwhile is noticed.
+    :param applied: gives the last seqno that is applied, read under the target's lock; asked before and again afterwards, so
+        that a load that runs meanwhile is noticed.
     :returns: the record; the first one's where the seqno was skipped before.
-    :raises RangeError: it is applied, not in the log, or a record about the log itself.
+    :raises RangeError: it is applied (or in a feed that others read), not in the log, or a record about the log itself.
     :raises ConfigurationError: no reason is given.
     """
     if not why.strip():
         raise ConfigurationError(f"seqno {seqno}: say why it is skipped; the reason is kept with it")
+    store, log = branch.folder, branch.log
     if (found := read_skip(store, seqno)) is not None:
         return found
-    _check_not_applied(seqno, applied())
     made = _examined(log, seqno, who, why.strip())
+    batch = _in_feed(branch, seqno)
+    _check_open(branch, seqno, applied(), batch)
     try:
         store.create(_key(seqno), json.dumps(asdict(made), ensure_ascii=False).encode(), token=token)
     except ObjectExistsError:
         return _read(store, seqno)
     try:
-        _check_not_applied(seqno, applied())
+        _check_open(branch, seqno, applied(), batch)
     except RangeError:
-        store.delete(_key(seqno))  # the load that was quicker did not know of it
+        store.delete(_key(seqno))  # who was quicker did not know of it
         raise
     logger.warning("transaction skipped", service=log.service, folder=store.url, **asdict(made))
     return made
 
 
-def _check_not_applied(seqno: int, applied: int) -> None:
+def _in_feed(branch: Branch, seqno: int) -> str | None:
+    """Name of the manifest with which the seqno is its readers'; None where a load comes first."""
+    plan = next(branch.chain.locate(seqno, seqno), None) if branch.applier.is_feed else None
+    return manifest_key(plan.first, plan.last, plan.skipped) if plan else None
+
+
+def _check_open(branch: Branch, seqno: int, applied: int, batch: str | None) -> None:
     if seqno <= applied:
         raise RangeError(
             f"seqno {seqno} is applied, the target is at {applied}: a skip would change nothing. Change the target's rows"
+        )
+    if batch and branch.folder.exists(batch):
+        raise RangeError(
+            f"seqno {seqno} is in the feed: {branch.folder.url}/{batch} is written, and who reads it may have taken it. Tell "
+            "its readers instead"
         )
 
 
@@ -107,14 +122,6 @@ def skipped(store: Storage, first: int = 0, last: int | None = None) -> tuple[in
             break
         found.append(int(match[1]))
     return tuple(found)
-
-
-def suffix(seqnos: Sequence[int]) -> str:
-    """What of skipped seqnos stands in the name of a batch's manifest."""
-    if not seqnos:
-        return ""
-    digest = hashlib.sha256(json.dumps(list(seqnos)).encode()).hexdigest()[:16]
-    return f".without-{digest}"
 
 
 def _key(seqno: int) -> str:

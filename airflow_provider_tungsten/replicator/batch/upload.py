@@ -11,14 +11,14 @@ from airflow_provider_tungsten.replicator.batch.files import (
     put_manifest,
     read_manifest,
 )
-from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError
 from airflow_provider_tungsten.replicator.storage import Storage
 
 _CHUNK = 1024 * 1024
 
 
-def upload_batch(staging: Storage, store: Storage, first: int, last: int, *, token: str) -> BatchManifest:
+def upload_batch(staging: Storage, store: Storage, plan: Plan, *, token: str) -> BatchManifest:
     """Parts, then COPY manifests, then the batch manifest; what is there already is adopted.
 
     :param staging: the applier's folder in the staging folder.
@@ -26,13 +26,13 @@ def upload_batch(staging: Storage, store: Storage, first: int, last: int, *, tok
     :raises StorageError: the batch is neither staged nor stored.
     :raises CorruptLogError: a staged part does not hold what the manifest says.
     """
-    stored = read_manifest(store, first, last)
+    stored = read_manifest(store, plan)
     if stored is not None and not any(missing_files(store, stored)):
         return stored
-    manifest = read_manifest(staging, first, last)
+    manifest = read_manifest(staging, plan)
     if manifest is None:
         raise StorageError(
-            f"batch {first}–{last} is not in the staging folder {staging.url}: write it first, on this host or a shared volume"
+            f"batch {plan.first}–{plan.last} is not in the staging folder {staging.url}: write it first, on this host or a shared volume"
         )
     with Uploads(store, token) as uploads:
         for part in (part for table in manifest.tables for part in table.parts):

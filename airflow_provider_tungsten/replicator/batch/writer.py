@@ -74,7 +74,7 @@ def write_batch(
     :raises DataError: a value that the target cannot hold.
     :raises ConfigurationError: a table joined the applier's rules that the plan left out of its cuts.
     """
-    found = read_manifest(store, plan.first, plan.last)
+    found = read_manifest(store, plan)
     if found is not None and found.plan == plan and not any(missing_files(store, found)):
         return found
     _check_log(log, plan)
@@ -146,7 +146,7 @@ class _Batch:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
         collided: set[TableName] = set()
         rows = reported = 0
-        for run in self._log.read_runs(self._plan.first, self._plan.last):
+        for run in self._runs():
             if isinstance(run, ThlEvent):
                 self._check_statement(run)
                 continue
@@ -170,6 +170,14 @@ class _Batch:
                     self._progress(rows, self._plan.rows)
                     reported = rows
         return collided
+
+    def _runs(self) -> Iterator[ThlEvent | RowRun]:
+        """The range, without what is skipped."""
+        first = self._plan.first
+        for seqno in (*self._plan.skipped, self._plan.last + 1):
+            if first < seqno:
+                yield from self._log.read_runs(first, seqno - 1)
+            first = seqno + 1
 
     def _new_writer(self, name: TableName, definition: str) -> _TableWriter:
         candidate = self._candidates[name]

@@ -28,6 +28,7 @@ class S3Applier(ApplierSettings):
     }
 
     alone: ClassVar[bool] = True
+    is_feed: ClassVar[bool] = True
 
     type: Literal["s3"]
     metadata: Store | None = None

@@ -38,7 +38,8 @@ def staged(book: Logbook, plan: Plan, staging: Storage) -> BatchManifest:
 
 
 def upload(book: Logbook, staging: Storage, token: str = "u") -> BatchManifest:
-    return upload_batch(staging, book.store, 0, 2, token=token)
+    (plan,) = book.chain().plans()
+    return upload_batch(staging, book.store, plan, token=token)
 
 
 def test_the_stored_batch_is_the_one_that_was_staged(
@@ -67,6 +68,7 @@ def test_a_damaged_staged_part_is_not_stored(book: Logbook, staging: Storage, st
     assert not book.store.exists(manifest_key(0, 2))
 
 
+@pytest.mark.usefixtures("plan")
 def test_a_batch_that_was_never_staged_is_refused(book: Logbook, staging: Storage) -> None:
     with pytest.raises(StorageError, match="not in the staging folder"):
         upload(book, staging)
