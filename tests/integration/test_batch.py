@@ -191,7 +191,7 @@ def test_a_transaction_of_a_million_rows_is_written_in_little_memory(tmp_path: P
     ]
     Logbook(tmp_path).add(chunks)
     done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], capture_output=True, text=True, check=True)
-    total, extra_mb = json.loads(done.stdout)
+    total, extra_mb = json.loads(done.stdout.splitlines()[-1])
     assert total == 1_000_000
     assert extra_mb < 300
     print(f"peak memory above idle: {extra_mb:.0f} MB")
