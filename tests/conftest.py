@@ -14,7 +14,18 @@ from tests.stack.mysql import MySQL
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
+SYSTEM = Path(__file__).parent / "system"
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the tests: a file's stay together, the system tests too, which are the longest and begin first."""
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: SYSTEM not in item.path.parents)
+    for item in items:
+        group = SYSTEM if SYSTEM in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
 @pytest.fixture(scope="session")
