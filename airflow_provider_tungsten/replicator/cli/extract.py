@@ -11,11 +11,12 @@ import typer
 from pydantic import TypeAdapter
 
 from airflow_provider_tungsten.replicator.cli import output
+from airflow_provider_tungsten.replicator.cli.logs import open_place
 from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress
 from airflow_provider_tungsten.replicator.file_extractor import UNLIMITED, FilesSource, extract_files
 from airflow_provider_tungsten.replicator.service import Start
-from airflow_provider_tungsten.replicator.settings import Name, Store, TableRules
-from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
+from airflow_provider_tungsten.replicator.settings import Name, TableRules
+from airflow_provider_tungsten.replicator.storage import new_token
 
 
 def extract(
@@ -32,9 +33,9 @@ def extract(
     include: Annotated[
         list[str],
         typer.Option(
-            help="Tables to take, schema.table with wildcards; may stand several times. [default: *.*]",
+            help="Tables to take, schema.table with wildcards; may stand several times.",
             default_factory=lambda: ["*.*"],
-            show_default=False,
+            show_default="*.*",
         ),
     ],
     exclude: Annotated[
@@ -68,13 +69,17 @@ def extract(
 ) -> None:
     """Reads binlog files into a THL, without a server.
 
-    The files are archived ones, copies made by [bold]mysqlbinlog --raw[/bold], or downloads from Amazon RDS. They are read in the order
-    of their numbers; a missing file, one that does not follow, one that is cut short or damaged stops the reading with its
-    name and place, and what was whole before it stays in the log. Run it again when files were added: it goes on where the
+    The files are archived ones, copies made by [bold]mysqlbinlog --raw[/bold], or
+    downloads from Amazon RDS. They are read in the order of their numbers; a
+    missing file, one that does not follow, one that is cut short or damaged
+    stops the reading with its name and place, and what was whole before it
+    stays in the log. Run it again when files were added: it goes on where the
     log ends.
 
-    Rows need their columns' names: from the log itself where the server had binlog_row_metadata=FULL, from CREATE and ALTER
-    TABLE statements met in the log, or from [bold]--schema[/bold], a dump of the tables as they were where reading begins.
+    Rows need their columns' names: from the log itself where the server had
+    binlog_row_metadata=FULL, from CREATE and ALTER TABLE statements met in the
+    log, or from [bold]--schema[/bold], a dump of the tables as they were where
+    reading begins.
 
     [bold]Examples[/bold]
 
@@ -103,15 +108,11 @@ def extract(
             result = extract_files(
                 name,
                 source,
-                _storage(thl),
+                open_place(thl),
                 token=new_token("tungsten extract"),
                 progress=say and (lambda done: say(_told(done))),
             )
     _show(result, as_json)
-
-
-def _storage(url: str) -> Storage:
-    return open_storage(Store(url=url if "://" in url else str(Path(url).absolute())).url)
 
 
 def _told(done: Progress) -> str:

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import structlog
 import typer
+from typer.core import TyperGroup
 
 from airflow_provider_tungsten import __version__
 from airflow_provider_tungsten.replicator.cli import output
-from airflow_provider_tungsten.replicator.cli.extract import extract
+
+# What is a function there is a command; what is a Typer is a group of them.
+COMMANDS = {
+    "extract": "extract:extract",
+    "thl": "thl:app",
+}
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is asked for: `thl list` need not wait for the drivers of Redshift."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(f"{__package__}.{module}"), name)
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer(rich_markup_mode="rich", add_completion=False)
+            found.command()(function)
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="tungsten",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=output.STATUSES,
 )
-app.command()(extract)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,7 +14,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from airflow_provider_tungsten.replicator.errors import ConfigurationError, TransientError, TungstenError
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    RangeError,
+    TransientError,
+    TungstenError,
+)
 
 WRONG_ARGUMENTS = 2
 NEEDS_A_PERSON = 3
@@ -22,7 +27,7 @@ TRY_AGAIN = 4
 INTERRUPTED = 130
 NOBODY_READS = 141
 STATUSES = (
-    f"Exit status: 0 done; {WRONG_ARGUMENTS} wrong arguments; {NEEDS_A_PERSON} stopped, a person must look first; "
+    f"Exit status: 0 done; {WRONG_ARGUMENTS} wrong arguments, or seqnos that are not there; {NEEDS_A_PERSON} stopped, a person must look first; "
     f"{TRY_AGAIN} something did not answer, a later attempt may succeed; {INTERRUPTED} ended by Ctrl-C; "
     f"{NOBODY_READS} whoever read the output went away."
 )
@@ -39,7 +44,7 @@ def errors(as_json: bool) -> Iterator[None]:
     except ValidationError as error:
         lines = [f"{item['input']!r}: {item['msg']}" for item in error.errors()]
         _fail(ConfigurationError("; ".join(lines)), WRONG_ARGUMENTS, as_json)
-    except ConfigurationError as error:
+    except (ConfigurationError, RangeError) as error:
         _fail(error, WRONG_ARGUMENTS, as_json)
     except TransientError as error:
         _fail(error, TRY_AGAIN, as_json)
@@ -66,19 +71,24 @@ def warn(text: str) -> None:
     print(f"tungsten: warning: {text}", file=sys.stderr)
 
 
+def json_line(value: Any) -> str:
+    """One value on one line, ASCII only: whatever the terminal's encoding, it can be printed."""
+    return json.dumps(value)
+
+
 def print_json(value: Any) -> None:
-    """One value on one line."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json_line(value))
+
+
+def in_colour() -> bool:
+    """Whether a person looks at standard output, and has not set NO_COLOR."""
+    console = Console()
+    return console.is_terminal and not console.no_color
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Names and texts, a pair a line; the names in colour where a person looks."""
-    table = Table(show_header=False, box=None)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in fields:
-        table.add_row(name, text)
-    _print_table(table)
+    _print_table(["", ""], [*fields], (), header=False)
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -86,19 +96,28 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: S
 
     :param right: columns that stand to the right, as numbers do.
     """
-    table = Table(box=None, header_style="bold cyan", pad_edge=False)
-    for name in header:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    _print_table(table)
+    _print_table(header, [*rows], right, header=True)
 
 
-def _print_table(table: Table) -> None:
+def _print_table(
+    names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], *, header: bool
+) -> None:
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=100_000)
-    console.print(table, soft_wrap=False)
+        lines = [names, *rows] if header else rows
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            cells = zip(names, line, widths, strict=True)
+            texts = (text.rjust(width) if name in right else text.ljust(width) for name, text, width in cells)
+            print("  ".join(texts).rstrip())
+        return
+    table = Table(box=None, show_header=header, header_style="bold cyan", pad_edge=False)
+    for place, name in enumerate(names):
+        style = "cyan" if not (header or place) else None
+        table.add_column(name, justify="right" if name in right else "left", style=style, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from airflow_provider_tungsten.replicator.storage.base import (
     Storage,
 )
 from airflow_provider_tungsten.replicator.storage.local import LocalStorage
-from airflow_provider_tungsten.replicator.storage.s3 import S3Storage
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,7 +27,6 @@ __all__ = [
     "ObjectExistsError",
     "ObjectInfo",
     "ObjectMissingError",
-    "S3Storage",
     "Storage",
     "new_token",
     "open_storage",
@@ -44,6 +42,9 @@ def open_storage(
     :param encryption: server-side encryption asked for every S3 object; without meaning for a folder.
     """
     if url.startswith("s3://"):
+        # Half a second of imports, which a command on a local log need not wait for.
+        from airflow_provider_tungsten.replicator.storage.s3 import S3Storage
+
         return S3Storage(url, client=s3_client, encryption=encryption)
     return LocalStorage(url)
 

@@ -5,29 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from airflow_provider_tungsten import __version__
-from airflow_provider_tungsten.replicator.cli.main import app
 from airflow_provider_tungsten.replicator.cli.output import NEEDS_A_PERSON, WRONG_ARGUMENTS
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
+from tests.unit.replicator.cli.commands import run
 from tests.unit.replicator.source.test_files import binlog, gtids_to
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
