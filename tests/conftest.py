@@ -18,6 +18,7 @@ SYSTEM = Path(__file__).parent / "system"
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where processes share the tests: a file's stay together, the system tests too, which are the longest and begin first."""
     if not hasattr(config, "workerinput"):
