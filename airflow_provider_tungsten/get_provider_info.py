@@ -29,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [_modules("operators", "binlog", "batch", "redshift")],
+        "operators": [_modules("operators", "binlog", "batch", "load", "redshift")],
         "hooks": [_modules("hooks", "binlog", "redshift", "storage")],
         "connection-types": [
             {

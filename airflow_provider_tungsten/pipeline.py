@@ -14,7 +14,8 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_tungsten.operators.batch import CsvToS3Operator, PlanBatchesOperator, ThlToCsvOperator
 from airflow_provider_tungsten.operators.binlog import BinlogToThlOperator
-from airflow_provider_tungsten.operators.common import ServiceLike, read_service
+from airflow_provider_tungsten.operators.common import ServiceLike, check_target, read_service
+from airflow_provider_tungsten.operators.load import ApplyBatchesOperator
 from airflow_provider_tungsten.operators.redshift import S3ToRedshiftMergeOperator
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
@@ -34,9 +35,11 @@ RECOVERY = {
     "reposition": ("Reposition", "Go on at now, earliest, file:position or a GTID set; records a gap"),
     "acknowledge_gap": ("Acknowledge a gap", "Seqno of the gap record: the target is in the state behind it"),
 }
+TARGETS = {"redshift": "Redshift", "s3": "S3", "custom": "a target of one's own"}
 DOC = """
-**extract** takes what is new out of MySQL's binary log into the THL; **plan** decides which micro-batches are due;
-**batch** writes their CSV files; **load** applies them to Redshift, in order.
+**extract** takes what is new out of MySQL's binary log into the THL; then, for each applier, **plan** decides which
+micro-batches are due, **batch** writes their CSV files, and **load** applies them in order: to Redshift's tables, to the
+feed of files on S3, or to a target of one's own.
 
 A run with `from_seqno` or `to_seqno`, and a run of a backfill, leaves MySQL alone and works on what is in the THL. Any
 task or run can be cleared at any time: what is applied is not applied twice. Nothing new: `plan` and all behind it are
@@ -45,20 +48,22 @@ skipped.
 
 
 def tungsten_dag(service: ServiceLike, **dag_kwargs: Any) -> DAG:
-    """The DAG of a service: `extract → plan → batch → load`, from `plan` on once an applier.
+    """The DAG of a service: `extract → plan → batch → load`, from `plan` on once an applier, whatever its target.
 
     Scheduled and plain manual runs take what is new. With `from_seqno` or `to_seqno`, and in a backfill, a run works
     on what is in the THL and leaves the source alone. ``reposition`` and ``acknowledge_gap`` are the ways out of lost log.
 
     :param service: a Service, a mapping of its fields, or the path of a service file, read now.
     :param dag_kwargs: arguments of `DAG` that win over the ones here; `default_args` are merged.
-    :raises ConfigurationError: the service is not valid.
+    :raises ConfigurationError: the service is not valid, or a class that it names does not fit.
     """
     checked = read_service(service)
+    for applier in checked.appliers.values():
+        check_target(applier)
     default_args = {"retries": 3, "retry_delay": timedelta(seconds=10), **dag_kwargs.pop("default_args", {})}
     arguments: dict[str, Any] = {
         "dag_id": f"{DAG_PREFIX}{checked.service}",
-        "description": f"MySQL to Redshift: service {checked.service}",
+        "description": f"MySQL to {_targets(checked)}: service {checked.service}",
         "schedule": _timetable(checked.schedule),
         "start_date": START,
         "catchup": False,
@@ -107,7 +112,8 @@ def _branch(service: Service, name: str, applier: ApplierSettings) -> BaseOperat
             spans
         )
         batch >> last
-    load = S3ToRedshiftMergeOperator(
+    loads = S3ToRedshiftMergeOperator if applier.type == "redshift" else ApplyBatchesOperator
+    load = loads(
         task_id="load",
         **common,
         to_seqno=f"{{{{ ti.xcom_pull(task_ids={plan.task_id!r})[-1].to_seqno }}}}",
@@ -117,9 +123,14 @@ def _branch(service: Service, name: str, applier: ApplierSettings) -> BaseOperat
     return plan
 
 
+def _targets(service: Service) -> str:
+    """Each once, in the order of the appliers."""
+    return " and ".join(dict.fromkeys(TARGETS[applier.type] for applier in service.appliers.values()))
+
+
 def _fields(service: Service) -> dict[str, Any]:
     """The service as Airflow can show it: what was set, nothing that is a default."""
-    return service.model_dump(mode="json", exclude_defaults=True)
+    return service.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _params() -> dict[str, Param]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
@@ -20,14 +20,11 @@ from airflow_provider_tungsten.operators.common import (
     seqno,
     writer_token,
 )
-from airflow_provider_tungsten.replicator.batch.files import manifest_key
-from airflow_provider_tungsten.replicator.batch.hint import read_hint
-from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan
-from airflow_provider_tungsten.replicator.batch.planning import by_interval, by_range, dealt, due
-from airflow_provider_tungsten.replicator.batch.upload import upload_batch
-from airflow_provider_tungsten.replicator.batch.writer import write_batch
-from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan
+    from airflow_provider_tungsten.replicator.branch import Branch
 
 
 class PlanBatchesOperator(BaseOperator):
@@ -83,6 +80,8 @@ class PlanBatchesOperator(BaseOperator):
         self.acknowledge_gap = acknowledge_gap
 
     def execute(self, context: Context) -> list[dict[str, int]]:
+        from airflow_provider_tungsten.replicator.batch.planning import dealt
+
         with engine_errors():
             branch = open_branch(read_service(self.service), self.applier)
             token = writer_token(context)
@@ -107,6 +106,9 @@ class PlanBatchesOperator(BaseOperator):
         return [{"from_seqno": first, "to_seqno": last} for first, last in spans]
 
     def _plans(self, branch: Branch, token: str) -> list[Plan]:
+        from airflow_provider_tungsten.replicator.batch.hint import read_hint
+        from airflow_provider_tungsten.replicator.batch.planning import by_interval, by_range, due
+
         first, last = seqno(self.from_seqno, "from_seqno"), seqno(self.to_seqno, "to_seqno")
         hint = read_hint(branch.folder)
         position = hint.seqno if hint else -1
@@ -155,6 +157,9 @@ class _BatchOperator(BaseOperator):
         self.to_seqno = to_seqno
 
     def _plans(self, branch: Branch, token: str) -> list[Plan]:
+        from airflow_provider_tungsten.replicator.batch.hint import read_hint
+        from airflow_provider_tungsten.replicator.batch.planning import due
+
         first, last = seqno(self.from_seqno, "from_seqno"), seqno(self.to_seqno, "to_seqno")
         if first is not None and last is not None:
             return planned(branch.chain, first, last)
@@ -188,6 +193,8 @@ class ThlToCsvOperator(_BatchOperator):
     ui_color = "#dcefcf"
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_tungsten.replicator.batch.writer import write_batch
+
         progress = Progress(self.log, "writing", "rows")
         token = writer_token(context)
         with engine_errors():
@@ -227,6 +234,8 @@ class CsvToS3Operator(_BatchOperator):
     ui_color = "#cfeee6"
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_tungsten.replicator.batch.upload import upload_batch
+
         progress = Progress(self.log, "uploading", "rows")
         token = writer_token(context)
         with engine_errors():
@@ -260,5 +269,7 @@ def _figures(manifests: Sequence[BatchManifest], progress: Progress) -> dict[str
 
 
 def _names(manifests: Sequence[BatchManifest]) -> list[str]:
+    from airflow_provider_tungsten.replicator.batch.files import manifest_key
+
     plans = [manifest.plan for manifest in manifests[:MAX_OBJECTS]]
     return [manifest_key(plan.first, plan.last, plan.skipped) for plan in plans]

@@ -8,8 +8,6 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
-from airflow_provider_tungsten.hooks.binlog import BinlogSourceHook
-from airflow_provider_tungsten.hooks.storage import open_store
 from airflow_provider_tungsten.operators.common import (
     Progress,
     ServiceLike,
@@ -17,7 +15,6 @@ from airflow_provider_tungsten.operators.common import (
     read_service,
     writer_token,
 )
-from airflow_provider_tungsten.replicator.extractor import extract, reposition
 from airflow_provider_tungsten.replicator.service import Start
 
 
@@ -47,6 +44,10 @@ class BinlogToThlOperator(BaseOperator):
         self.reposition = reposition
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_tungsten.hooks.binlog import BinlogSourceHook
+        from airflow_provider_tungsten.hooks.storage import open_store
+        from airflow_provider_tungsten.replicator.extractor import extract, reposition
+
         progress = Progress(self.log, "extracting", "transactions")
         token = writer_token(context)
         with engine_errors():

@@ -1,4 +1,7 @@
-"""What the operators share: a service in any form, one applier's place in it, errors as Airflow knows them, progress."""
+"""What the operators share: a service in any form, one applier's place in it, errors as Airflow knows them, progress.
+
+Modules of the engine are imported by the operators that use them, when they run: a DAG is parsed before each of its tasks.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 from airflow.sdk import Context
 
-from airflow_provider_tungsten.hooks.storage import open_store
-from airflow_provider_tungsten.replicator import branch
-from airflow_provider_tungsten.replicator.batch.chain import Chain
-from airflow_provider_tungsten.replicator.batch.manifest import Plan
-from airflow_provider_tungsten.replicator.branch import Branch
+from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError, TerminalError
 from airflow_provider_tungsten.replicator.service import Service, load_service, parse_service
-from airflow_provider_tungsten.replicator.storage import new_token
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.batch.chain import Chain
+    from airflow_provider_tungsten.replicator.batch.manifest import Plan
+    from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+    from airflow_provider_tungsten.replicator.branch import Branch
 
 ServiceLike = Service | Mapping[str, Any] | str | Path
 PROGRESS_SECONDS = 10
@@ -37,6 +41,8 @@ def read_service(service: ServiceLike) -> Service:
 
 def writer_token(context: Context) -> str:
     """Tells this attempt of this task instance from every other writer; error messages of others show it."""
+    from airflow_provider_tungsten.replicator.storage import new_token
+
     ti = context["ti"]
     index = "" if ti.map_index < 0 else f"[{ti.map_index}]"
     return new_token(f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{index}/try {ti.try_number}")
@@ -69,9 +75,28 @@ def engine_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+def check_target(applier: ApplierSettings) -> None:
+    """Whether a class that the settings name is one; there is nothing to check in other targets' settings.
+
+    :raises ConfigurationError: see :func:`load_class`.
+    """
+    if isinstance(applier, CustomApplier):
+        from airflow_provider_tungsten.replicator.custom.target import load_class
+
+        load_class(applier.class_)
+
+
 def open_branch(service: Service, name: str | None) -> Branch:
-    """An applier's place, by Airflow's connections; see :func:`.branch.open_branch`."""
-    return branch.open_branch(service, name, open_store)
+    """An applier's place, by Airflow's connections; see :func:`.branch.open_branch`.
+
+    :raises ConfigurationError: its target does not fit, so that nothing may be written for it.
+    """
+    from airflow_provider_tungsten.hooks.storage import open_store
+    from airflow_provider_tungsten.replicator import branch
+
+    found = branch.open_branch(service, name, open_store)
+    check_target(found.applier)
+    return found
 
 
 def planned(chain: Chain, first: int, last: int) -> list[Plan]:

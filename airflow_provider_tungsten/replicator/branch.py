@@ -22,6 +22,7 @@ class Branch:
 
     :param folder: ``<files>/<service>/<applier>``: plans, CSV files, manifests, the position's hint.
     :param staging: the same below the local staging folder, where batches are written first; None without one.
+    :param open_store: makes any other place that the settings name.
     """
 
     service: Service
@@ -31,6 +32,7 @@ class Branch:
     folder: Storage
     staging: Storage | None
     chain: Chain
+    open_store: StoreOpener
 
     @property
     def writes_to(self) -> Storage:
@@ -57,4 +59,5 @@ def open_branch(service: Service, name: str | None, open_store: StoreOpener) -> 
     log = Log(open_store(service.thl), service.service)
     folder = below(applier.files)
     staging = below(Store(url=applier.staging_folder)) if applier.staging_folder else None
-    return Branch(service, name, applier, log, folder, staging, Chain(folder, log, service, name))
+    chain = Chain(folder, log, service, name)
+    return Branch(service, name, applier, log, folder, staging, chain, open_store)

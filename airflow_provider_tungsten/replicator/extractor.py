@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
-from tenacity import Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, wait_exponential, wait_random
 
 from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
 from airflow_provider_tungsten.replicator.errors import (
@@ -52,7 +52,7 @@ PROGRESS_SECONDS = 5.0
 
 # A lost connection is taken up again within the task so many times, which bridges about half a minute.
 CONNECTIONS = 7
-WAIT = wait_exponential_jitter(initial=0.5, max=15)
+WAIT = wait_exponential(multiplier=0.5, max=15) + wait_random(0, 1)
 
 _LOOK = "Look at the place with mysqlbinlog --verify-binlog-checksum on the source;"
 _WAY_OUT = (

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
@@ -117,7 +118,9 @@ def _of_redshift(value: Any) -> Any:
     return {"type": "redshift", **value} if isinstance(value, Mapping) else value
 
 
-Applier = Annotated[RedshiftApplier | S3Applier, Field(discriminator="type"), BeforeValidator(_of_redshift)]
+Applier = Annotated[
+    RedshiftApplier | S3Applier | CustomApplier, Field(discriminator="type"), BeforeValidator(_of_redshift)
+]
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -21,12 +21,13 @@ from typing import Any
 import structlog
 from rich.console import Console
 
+from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.extractor import extract
-from airflow_provider_tungsten.replicator.redshift.load import load
+from airflow_provider_tungsten.replicator.redshift.load import Target
 from airflow_provider_tungsten.replicator.service import parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
@@ -295,7 +296,8 @@ class Bench:
         source = Log(open_storage(str(thl)), NAME)
         chain = self._write(source, checked, store)
         started = time.perf_counter()
-        result = load(self.redshift.connect, source, chain, store, checked, APPLIER, through=chain.end())
+        target = Target(self.redshift.connect, NAME, APPLIER, checked.applier(APPLIER), store)
+        result = apply_batches(target, source, chain, store, through=chain.end())
         seconds = time.perf_counter() - started
         if result.rows != log.rows:
             raise RuntimeError(f"loaded {result.rows} rows of {log.rows}")

@@ -12,10 +12,11 @@ import pymysql
 import pytest
 import yaml
 
+from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.extractor import ExtractResult, extract
-from airflow_provider_tungsten.replicator.redshift.load import load
+from airflow_provider_tungsten.replicator.redshift.load import Target
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
@@ -81,7 +82,9 @@ class Warehouse:
         chain.extend(token=token, limit=1000, waiting=False, through=extracted.last)
         for plan in chain.plans():
             write_batch(log, plan, service, "redshift", folder, token=token)
-        load(self.redshift.connect, log, chain, folder, service, "redshift", through=chain.end())
+        applier = service.applier("redshift")
+        target = Target(self.redshift.connect, service.service, "redshift", applier, folder)
+        apply_batches(target, log, chain, folder, through=chain.end())
         return extracted
 
     def unequal(self, source: MySQL) -> dict[str, str]:

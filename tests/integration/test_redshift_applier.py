@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redshift_connector
 
+from airflow_provider_tungsten.replicator.batch.apply import LoadResult, apply_batches
 from airflow_provider_tungsten.replicator.batch.hint import read_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -25,7 +26,7 @@ from airflow_provider_tungsten.replicator.errors import (
     TargetError,
     TargetUnavailableError,
 )
-from airflow_provider_tungsten.replicator.redshift.load import LoadResult, load
+from airflow_provider_tungsten.replicator.redshift.load import Target
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.integration.batches import Feed, Row
@@ -54,7 +55,8 @@ class Shop(Feed):
     def load(self, connect: Callable[[], Any] | None = None, through: int = 10**9) -> LoadResult:
         log = Log(self.storage.sub("thl"), "shop")
         connect = connect or self.redshift.connect
-        return load(connect, log, self, self.store, self.service, "redshift", through=through)
+        target = Target(connect, "shop", "redshift", self.applier, self.store)
+        return apply_batches(target, log, self, self.store, through=through)
 
     def lose_the_end_of_the_log(self) -> None:
         """Its newest segment."""

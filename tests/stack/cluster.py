@@ -17,10 +17,11 @@ from typing import Any
 import boto3
 import redshift_connector
 
+from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.extractor import extract
-from airflow_provider_tungsten.replicator.redshift.load import load
+from airflow_provider_tungsten.replicator.redshift.load import Target
 from airflow_provider_tungsten.replicator.service import parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage
@@ -65,7 +66,8 @@ def replicate(
         chain = Chain(store, log, service, APPLIER)
         for plan in chain.extend(token=new_token(), limit=10_000, waiting=False):
             write_batch(log, plan, service, APPLIER, store, token=new_token())
-        load(connect, log, chain, store, service, APPLIER, through=chain.end())
+        target = Target(connect, service.service, APPLIER, service.applier(APPLIER), store)
+        apply_batches(target, log, chain, store, through=chain.end())
     writer.stop()
     return compare(mysql.connect(), connect(), shop.SCHEMA, list(shop.TABLES))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,6 +60,34 @@ def test_every_applier_gets_a_branch_of_its_own_behind_one_extract() -> None:
         *(f"{side}.{step}" for side in ("east", "west") for step in ("plan", "batch", "load")),
     }
     assert dag.get_task("extract").downstream_task_ids == {"east.plan", "west.plan"}
+
+
+def test_appliers_of_every_type_stand_beside_each_other() -> None:
+    folder = {"files": {"url": "s3://lake/batches"}}
+    custom = folder | {"type": "custom", "class": "tests.unit.operators.test_load.Kept"}
+    appliers = {"warehouse": REDSHIFT, "feed": folder | {"type": "s3"}, "mine": custom}
+    dag = tungsten_dag(a_service(appliers=appliers))
+    assert {name: dag.get_task(f"{name}.load").task_type for name in appliers} == {
+        "warehouse": "S3ToRedshiftMergeOperator",
+        "feed": "ApplyBatchesOperator",
+        "mine": "ApplyBatchesOperator",
+    }
+    assert dag.description == "MySQL to Redshift and S3 and a target of one's own: service shop"
+    assert dag.get_task("mine.load").service["appliers"]["mine"]["class"] == custom["class"]
+
+
+def test_a_class_that_does_not_fit_is_refused_when_the_dag_is_parsed() -> None:
+    custom = {"type": "custom", "class": "no_such.Class", "files": {"url": "s3://lake/batches"}}
+    with pytest.raises(ConfigurationError, match="no_such cannot be imported"):
+        tungsten_dag(a_service(appliers={"mine": custom}))
+
+
+def test_parsing_a_dag_imports_nothing_that_only_its_tasks_need() -> None:
+    heavy = "boto3 botocore pyarrow redshift_connector numpy pymysql sqlglot"
+    engine = "airflow_provider_tungsten.replicator.extractor airflow_provider_tungsten.replicator.thl.log"
+    code = f"import sys; import airflow_provider_tungsten.pipeline; print(*set('{heavy} {engine}'.split()) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_no_two_extracts_and_no_two_loads_run_at_once() -> None:

@@ -15,7 +15,7 @@ from airflow_provider_tungsten.replicator.batch.hint import Hint, write_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import WAYS_OUT, Position, after, is_applied
 from airflow_provider_tungsten.replicator.batch.skips import skipped
-from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, TargetError
+from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, TargetError, TungstenError
 from airflow_provider_tungsten.replicator.storage import Storage
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class LoadResult:
 
     :param rows: CSV rows of the batches applied.
     :param position: the target's, afterwards.
+    :param warnings: what a person should know although the load went well.
     """
 
     first: int | None
@@ -73,6 +74,7 @@ class LoadResult:
     rows: int
     seconds: float
     position: Position
+    warnings: tuple[str, ...] = ()
 
 
 def apply_batches(
@@ -115,8 +117,10 @@ def apply_batches(
                 rows += batch.total_rows
                 if progress:
                     progress(seqno=current.seqno, batches=len(applied), rows=rows)
-    finally:
-        applier.release()
+    except BaseException as error:
+        _release_too(applier, error)
+        raise
+    applier.release()
     return LoadResult(
         first=applied[0].first if applied else None,
         last=applied[-1].last if applied else None,
@@ -144,6 +148,14 @@ def _apply(
             "commit must move the position that prepare reads"
         )
     return current, True
+
+
+def _release_too(applier: BatchApplier, error: BaseException) -> None:
+    """After an error, which stays the one that is told."""
+    try:
+        applier.release()
+    except TungstenError as another:
+        error.add_note(f"release failed too: {another}")
 
 
 class _Sources:

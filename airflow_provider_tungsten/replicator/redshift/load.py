@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_tungsten.replicator.batch.apply import LoadResult, Plans, apply_batches
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import Position, is_applied
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
@@ -19,11 +18,7 @@ from airflow_provider_tungsten.replicator.redshift.ddl import FoundColumn, Heade
 from airflow_provider_tungsten.replicator.redshift.session import CommitUnknownError, Session
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.redshift.types import catalog_type
-from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import Storage
-
-if TYPE_CHECKING:
-    from airflow_provider_tungsten.replicator.thl.log import Log
 
 _ALREADY_THERE = {"23505", "42P06", "42P07"}
 
@@ -35,13 +30,26 @@ class _CopyFailedError(TargetError):
 class Target:
     """An applier's tables on Redshift: a :class:`BatchApplier`.
 
+    Who comes second waits for the first, and finds the work done.
+
+    :param connect: gives a connection of ``redshift_connector``.
+    :param service, applier_name: their names.
     :param store: the applier's folder, from which COPY reads.
     """
 
     def __init__(
-        self, session: Session, service: str, applier_name: str, applier: RedshiftApplier, store: Storage
+        self,
+        connect: Callable[[], Any],
+        service: str,
+        applier_name: str,
+        applier: RedshiftApplier,
+        store: Storage,
     ) -> None:
-        self._session = session
+        self._session = Session(
+            connect,
+            lock_timeout=applier.lock_timeout_seconds,
+            statement_timeout=applier.statement_timeout_seconds,
+        )
         self._applier_name = applier_name
         self._applier = applier
         self._url = store.url.rstrip("/") + "/"
@@ -293,30 +301,3 @@ class Target:
             )
             for name, data_type, length, precision, scale, nullable, default in rows
         ]
-
-
-def load(
-    connect: Callable[[], Any],
-    log: Log,
-    chain: Plans,
-    store: Storage,
-    service: Service,
-    applier_name: str,
-    *,
-    through: int,
-    progress: Callable[..., None] | None = None,
-) -> LoadResult:
-    """:func:`apply_batches` with a Redshift target. Who comes second waits for the first, and finds the work done.
-
-    :param connect: gives a connection of ``redshift_connector``.
-    :raises DataError, TargetError, TargetUnavailableError: see :class:`Target`.
-    """
-    applier = service.applier(applier_name)
-    assert isinstance(applier, RedshiftApplier)
-    session = Session(
-        connect,
-        lock_timeout=applier.lock_timeout_seconds,
-        statement_timeout=applier.statement_timeout_seconds,
-    )
-    target = Target(session, service.service, applier_name, applier, store)
-    return apply_batches(target, log, chain, store, through=through, progress=progress)
