@@ -11,6 +11,7 @@ from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TungstenError
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
+from airflow_provider_tungsten.replicator.s3.settings import S3Applier
 from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
 from airflow_provider_tungsten.replicator.thl.retention import after_load
 
@@ -50,7 +51,6 @@ def open_target(branch: Branch, redshift: RedshiftConnector, *, token: str) -> B
     """The target of an applier; nothing is contacted yet.
 
     :param token: signs what the target writes once.
-
     :raises ConfigurationError: a class that does not fit, a connection that is not known.
     """
     # Imported where they are needed: a driver, or a user's module, takes its time.
@@ -60,6 +60,10 @@ def open_target(branch: Branch, redshift: RedshiftConnector, *, token: str) -> B
 
         connect = redshift(applier.connection, applier.files.connection)
         return Target(connect, *names, applier, branch.folder)
+    if isinstance(applier, S3Applier):
+        from airflow_provider_tungsten.replicator.s3.applier import s3_target
+
+        return s3_target(branch.service, branch.name, branch.folder, branch.open_store, token=token)
     if isinstance(applier, CustomApplier):
         from airflow_provider_tungsten.replicator.custom.files import BatchFiles
         from airflow_provider_tungsten.replicator.custom.target import ApplierContext, CustomTarget

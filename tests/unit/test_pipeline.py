@@ -64,8 +64,9 @@ def test_every_applier_gets_a_branch_of_its_own_behind_one_extract() -> None:
 
 def test_appliers_of_every_type_stand_beside_each_other() -> None:
     folder = {"files": {"url": "s3://lake/batches"}}
+    feed = {"type": "s3", "files": {"url": "s3://lake/feed"}}
     custom = folder | {"type": "custom", "class": "tests.unit.operators.test_load.Kept"}
-    appliers = {"warehouse": REDSHIFT, "feed": folder | {"type": "s3"}, "mine": custom}
+    appliers = {"warehouse": REDSHIFT, "feed": feed, "mine": custom}
     dag = tungsten_dag(a_service(appliers=appliers))
     assert {name: dag.get_task(f"{name}.load").task_type for name in appliers} == {
         "warehouse": "S3ToRedshiftMergeOperator",

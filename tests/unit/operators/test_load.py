@@ -93,6 +93,17 @@ def test_a_class_of_ones_own_is_fed_every_batch_once(case: Case) -> None:
     assert appliers.positions(case.book.log)["kept"].seqno == 7
 
 
+def test_a_feed_on_s3_is_applied_when_its_position_moves(case: Case) -> None:
+    feed = {"type": "s3", "files": {"url": f"{case.file.parent}/feed"}, "batches": {"max_transactions": 3}}
+    case.service["appliers"]["feed"] = feed
+    case.run(ThlToCsvOperator, applier="feed")
+    loaded = case.run(ApplyBatchesOperator, applier="feed")
+    assert (loaded["first"], loaded["last"], loaded["rows"]) == (0, 7, 7)
+    [written] = (case.file.parent / "feed").rglob("commitseqno.0")
+    assert json.loads(written.read_text())["seqno"] == "7"
+    assert case.run(ApplyBatchesOperator, applier="feed", to_seqno=7)["batches"] == 0
+
+
 def test_a_class_that_does_not_fit_fails_before_anything_is_written(case: Case) -> None:
     case.service["appliers"]["kept"]["class"] = f"{__name__}.Case"
     for operator in (PlanBatchesOperator, ThlToCsvOperator, ApplyBatchesOperator):
