@@ -34,7 +34,7 @@ from airflow_provider_tungsten.replicator.storage import Storage, new_token, ope
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.benchmarks import peers, report
-from tests.benchmarks.service import APPLIER, BUCKET, NAME, applier_folder, service
+from tests.benchmarks.service import APPLIER, BUCKET, NAME, applier_folder, planned, service
 from tests.benchmarks.workload import LogRange, Workload
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -108,8 +108,8 @@ class Bench:
         return time.perf_counter() - started
 
     def _write(self, log: Log, checked: Any, store: Storage) -> Chain:
-        chain = Chain(store, log, checked, APPLIER)
-        for plan in chain.extend(token=new_token(), limit=1000, waiting=False):
+        chain, plans = planned(store, log, checked)
+        for plan in plans:
             write_batch(log, plan, checked, APPLIER, store, token=new_token())
         return chain
 
@@ -137,8 +137,7 @@ class Bench:
         body = service(log, batches)
         url = f"s3://{BUCKET}/stage-{self.scratch().name}"
         store = applier_folder(open_storage(url, s3_client=self.s3.client()))
-        chain = Chain(store, Log(open_storage(str(thl)), NAME), parse_service(body), APPLIER)
-        plans = chain.extend(token=new_token(), limit=1000, waiting=False)
+        _, plans = planned(store, Log(open_storage(str(thl)), NAME), parse_service(body))
         halves = plans[: len(plans) // 2], plans[len(plans) // 2 :]
         job = {"step": "stage", "service": body, "thl": str(thl), "files": url}
         results = self.work([job | {"seqnos": [half[0].first, half[-1].last]} for half in halves if half])

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_tungsten.replicator.storage import Storage
+from airflow_provider_tungsten.replicator.batch.chain import Chain
+from airflow_provider_tungsten.replicator.batch.manifest import Plan
+from airflow_provider_tungsten.replicator.service import Service
+from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from airflow_provider_tungsten.replicator.thl.appliers import FOLDER
+from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.benchmarks.workload import SCHEMA, LogRange
 
 NAME = "bench"
@@ -37,3 +42,11 @@ def service(log: LogRange, batches: dict[str, int] | None = None) -> dict[str, A
 def applier_folder(files: Storage) -> Storage:
     """Where the applier's plans and files lie."""
     return files.sub(NAME).sub(APPLIER)
+
+
+def planned(files: Storage, log: Log, service: Service) -> tuple[Chain, list[Plan]]:
+    """All of the log, planned for a new applier: here one log is written into many folders, one after the other."""
+    for item in list(log.storage.list(FOLDER)):
+        log.storage.delete(item.key)
+    chain = Chain(files, log, service, APPLIER)
+    return chain, chain.extend(token=new_token(), limit=1000, waiting=False)

@@ -22,7 +22,7 @@ from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
-from tests.benchmarks.service import APPLIER, applier_folder
+from tests.benchmarks.service import APPLIER, applier_folder, planned
 
 
 def _peak_mb() -> float:
@@ -34,8 +34,7 @@ def _peak_mb() -> float:
 def _write(service: Service, thl: Storage, files: Storage, seqnos: list[int]) -> int:
     """:param seqnos: first and last of the micro-batches, planned before; without: all, planned here."""
     log = Log(thl, service.service)
-    chain = Chain(files, log, service, APPLIER)
-    plans = chain.locate(*seqnos) if seqnos else chain.extend(token=new_token(), limit=1000, waiting=False)
+    plans = Chain(files, log, service, APPLIER).locate(*seqnos) if seqnos else planned(files, log, service)[1]
     return sum(
         write_batch(log, plan, service, APPLIER, files, token=new_token()).total_rows for plan in plans
     )
