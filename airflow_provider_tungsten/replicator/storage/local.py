@@ -10,9 +10,10 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,8 +33,8 @@ from airflow_provider_tungsten.replicator.storage.base import (
 TEMPORARY = ".tungsten-tmp"
 _TOKEN = "user.tungsten_writer"
 _STALE_SECONDS = 24 * 3600
-# A journal commits what several threads wait for in one go.
-_SYNCS = 16
+# Steps of a group's end: a journal commits what several wait for in one go.
+_AT_ONCE = 4
 _TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENFILE}
 _MENDS = {
     errno.ENOSPC: "free space on this file system",
@@ -81,6 +82,10 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
@@ -89,12 +94,16 @@ def _make_folder(folder: Path) -> None:
     _sync(folder.parent)
 
 
-def _copy(source: Source, file: BinaryIO) -> None:
-    """The content, for every user to read."""
-    with opened(source) as (content, _):
-        shutil.copyfileobj(content, file, 1024 * 1024)
+def _copy(source: Source, file: BinaryIO) -> int:
+    """The content, for every user to read. Returns the file's descriptor."""
+    if isinstance(source, bytes):
+        file.write(source)
+    else:
+        with opened(source) as (content, _):
+            shutil.copyfileobj(content, file, 1024 * 1024)
     file.flush()
-    os.fchmod(file.fileno(), 0o644)
+    os.fchmod(descriptor := file.fileno(), 0o644)
+    return descriptor
 
 
 def _sign(path: str, token: str) -> None:
@@ -225,8 +234,7 @@ class LocalStorage:
             descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
             try:
                 with open(descriptor, "wb") as file:
-                    _copy(source, file)
-                    os.fsync(descriptor)
+                    os.fsync(_copy(source, file))
                 yield temporary
             finally:
                 Path(temporary).unlink(missing_ok=True)
@@ -284,53 +292,59 @@ class _LocalGroup(Group):
         super().__init__(store, "")
         self._folder = folder
         self._hidden = hidden
-        self._unnamed: list[tuple[str, Path]] = []
-        self._folders: set[Path] = set()
+        self._unnamed = f"{hidden}/{uuid.uuid4()}"
+        self._numbers = count()
+        self._names: dict[str, str] = {}
+        self._folders: set[str] = set()
 
     def create(self, key: str, source: Source) -> None:
-        path = self._folder / key
-        with _explained(path):
+        with _explained(self._folder / key):
             if not self._folders:
                 _make_folder(self._folder)
                 _make_folder(self._hidden)
-            self._make_folder(path.parent)
-            descriptor, temporary = tempfile.mkstemp(dir=self._hidden)
-            self._unnamed.append((temporary, path))
-            with open(descriptor, "wb") as file:
-                _copy(source, file)
+            self._make_folder(key.rpartition("/")[0])
+            temporary = f"{self._unnamed}-{next(self._numbers)}"
+            self._names[temporary] = key
+            with open(temporary, "xb") as file:
+                descriptor = _copy(source, file)
                 # The kernel begins to write it out, so that there is little to wait for in the end.
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder not in self._folders:
-            if folder != self._folder:
-                self._make_folder(folder.parent)
-                folder.mkdir(exist_ok=True)
-            self._folders.add(folder)
+    def _make_folder(self, key: str) -> None:
+        if key not in self._folders:
+            if key:
+                self._make_folder(key.rpartition("/")[0])
+                (self._folder / key).mkdir(exist_ok=True)
+            self._folders.add(key)
 
     def finish(self) -> list[str]:
-        with ThreadPoolExecutor(_SYNCS) as pool:
-            self._sync_all(pool, [temporary for temporary, _ in self._unnamed])
-            for temporary, path in self._unnamed:
-                self._name(temporary, path)
-            self._sync_all(pool, self._folders)
+        self._all(_sync, self._names)
+        self._all(self._name, self._names)
+        self._all(_sync, [f"{self._folder}/{key}" for key in self._folders])
         return self._met
 
-    def _name(self, temporary: str, path: Path) -> None:
-        with _explained(path):
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                if not os.path.samefile(temporary, path):
-                    self._met.append(str(path.relative_to(self._folder)))
+    def _name(self, temporary: str) -> None:
+        key = self._names[temporary]
+        path = f"{self._folder}/{key}"
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            if not os.path.samefile(temporary, path):
+                self._met.append(key)
 
-    def _sync_all(self, pool: Executor, paths: Iterable[str | Path]) -> None:
-        with _explained(self._folder):
-            for _ in pool.map(_sync, paths):
+    def _all(self, step: Callable[[str], None], paths: Iterable[str]) -> None:
+        """A few at a time: a journal commits what several wait for in one go."""
+        todo = list(paths)
+
+        def every(first: int) -> None:
+            for path in todo[first::_AT_ONCE]:
+                with _explained(Path(path)):
+                    step(path)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(every, range(_AT_ONCE)):
                 pass
 
     def close(self) -> None:
-        with _explained(self._hidden):
-            for temporary, _ in self._unnamed:
-                Path(temporary).unlink(missing_ok=True)
-        self._unnamed.clear()
+        self._all(_remove, self._names)
+        self._names.clear()
