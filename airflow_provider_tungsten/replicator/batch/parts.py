@@ -20,13 +20,13 @@ _STREAMS = 16
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes | bytearray, /) -> bytes: ...
+    def compress(self, data: bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes | bytearray, /) -> bytes:
-        return bytes(data)
+    def compress(self, data: bytes, /) -> bytes:
+        return data
 
     def flush(self) -> bytes:
         return b""
@@ -82,7 +82,7 @@ class Parts:
     def went(self, size: int) -> None:
         self._buffered -= size
 
-    def put_aside(self, csv: bytearray) -> tuple[int, int]:
+    def put_aside(self, csv: bytes) -> tuple[int, int]:
         """Where it lies in the file."""
         if self._waiting is None:
             self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
@@ -98,7 +98,7 @@ class Parts:
             for at in range(start, end, CHUNK):
                 yield self._waiting.read(min(CHUNK, end - at))
 
-    def compressed(self, csv: bytearray) -> bytes:
+    def compressed(self, csv: bytes) -> bytes:
         """Of a part in one piece. The compressor is used again and again, as making one costs more than a small part."""
         if self.compression == "zstd":
             return self._whole.compress(csv)
@@ -127,44 +127,50 @@ class PartFile:
         self._running: Future[None] | None = None
         self._compressor: _Compressor | None = None
         self._file: BinaryIO | None = None
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._held = 0
         self._hash = hashlib.sha256()
         self.size = 0
         self.csv_bytes = 0
 
     def add(self, csv: bytes) -> None:
-        self._buffer += csv
+        self._pieces.append(csv)
+        self._held += len(csv)
         self.csv_bytes += len(csv)
         self._parts.came(len(csv))
-        if len(self._buffer) >= CHUNK and not self._aside:
+        if self._held >= CHUNK and not self._aside:
             self._streams = self._streams or self._parts.stream()
             if self._streams:
                 self._stream()
 
     def _stream(self) -> None:
         self._wait()
-        self._parts.went(len(self._buffer))
-        self._running = self._parts.background.submit(self._write, self._buffer)
-        self._buffer = bytearray()
+        self._running = self._parts.background.submit(self._write, self._taken())
+
+    def _taken(self) -> bytes:
+        """What it holds in memory, which it holds no longer."""
+        csv = b"".join(self._pieces)
+        self._parts.went(self._held)
+        self._pieces.clear()
+        self._held = 0
+        return csv
 
     def spill(self) -> None:
         """Frees the memory that its CSV takes."""
         if self._streams:
             self._stream()
-        elif self._buffer:
-            self._aside.append(self._parts.put_aside(self._buffer))
-            self._parts.went(len(self._buffer))
-            self._buffer = bytearray()
+        elif self._pieces:
+            self._aside.append(self._parts.put_aside(self._taken()))
 
     def close(self) -> tuple[bytes | BinaryIO, str]:
         """Its content, or the open file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
         self._finish()
         self._take_back()
         if self._file is None:
-            content = self._parts.compressed(self._buffer)
+            content = self._parts.compressed(b"".join(self._pieces))
             self._count(content)
             return content, self._hash.hexdigest()
-        rest = self._compressed(self._buffer, end=True)
+        rest = self._compressed(b"".join(self._pieces), end=True)
         self._file.write(rest)
         return self._file, self._hash.hexdigest()
 
@@ -172,7 +178,7 @@ class PartFile:
         """What was put aside, in front of what was not: into memory where it is small."""
         chunks = (chunk for extent in self._aside for chunk in self._parts.taken_back(*extent))
         if self.csv_bytes <= CHUNK:
-            self._buffer = bytearray().join([*chunks, self._buffer])
+            self._pieces[:0] = chunks
         else:
             for chunk in chunks:
                 self._write(chunk)
@@ -184,19 +190,19 @@ class PartFile:
 
     def _finish(self) -> None:
         self._wait()
-        self._parts.went(len(self._buffer))
+        self._parts.went(self._held)
         self._parts.done(self, self._streams)
 
     def _wait(self) -> None:
         if self._running is not None:
             self._running.result()
 
-    def _write(self, chunk: bytes | bytearray) -> None:
+    def _write(self, chunk: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="tungsten-part-")
         self._file.write(self._compressed(chunk))
 
-    def _compressed(self, chunk: bytes | bytearray, end: bool = False) -> bytes:
+    def _compressed(self, chunk: bytes, end: bool = False) -> bytes:
         if self._compressor is None:
             self._compressor = _compressor(self._parts.compression)
         data = self._compressor.compress(chunk)

@@ -255,12 +255,20 @@ def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[
         counts = {count["values"]: count["counts"] for count in pc.value_counts(keys.indices).to_pylist()}
         ends = list(accumulate(counts[number] for number in range(len(counts))))
     columns = _views(batch, kinds)
+    labels = [_texts(column) for column in names]
     order, start = _view(places, "Q"), 0
     for end in ends:
         first = order[start]
-        schema, table, definition = (column[first].as_py() for column in names)
-        yield RowRun(schema or "", table or "", definition or "", order[start:end], batch, *columns)
+        schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
+        yield RowRun(schema, table, definition, order[start:end], batch, *columns)
         start = end
+
+
+def _texts(column: pa.DictionaryArray) -> tuple[list[str], memoryview]:
+    """The texts of a column, and per event the number of its own; '' stands for none."""
+    texts = column.dictionary.to_pylist()
+    numbers = column.indices.cast(pa.int32()).fill_null(len(texts))
+    return [*texts, ""], _view(numbers, "i")
 
 
 def _views(batch: pa.RecordBatch, kinds: pa.Array) -> tuple[memoryview, ...]:
