@@ -201,7 +201,7 @@ def _check_rows(definition: TableDefinition, kind: str, payload: bytes, expected
         return
     text = encoded.csv.decode()
     rows = [*csv.reader(io.StringIO(text, newline=""))]
-    assert len(rows) == count * images == encoded.inserts + encoded.deletes
+    assert len(rows) == count * images == sum(encoded.opcodes.values())
     assert all(len(row) == 2 + len(definition.columns) for row in rows)
 
 

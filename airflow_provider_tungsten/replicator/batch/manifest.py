@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 FORMAT = 1
@@ -99,10 +99,11 @@ class TableBatch:
 
     :param definition: JSON of the table's definition (``TableDefinition.json``), excluded columns left out.
     :param rows: CSV rows per opcode, e.g. ``{"I": 3, "D": 1}``.
-    :param null: the sentinel that stands for NULL in these files.
+    :param null: what stands for NULL in these files.
     :param copy_manifest: object name of the COPY manifest below the applier's folder; '' when there are no files, and for
         targets that read without one.
     :param truncate: the live table is emptied (and there are no files).
+    :param conversions: values that were changed on their way, by what was done to them.
     """
 
     schema: str
@@ -113,6 +114,7 @@ class TableBatch:
     copy_manifest: str
     parts: tuple[Part, ...] = ()
     truncate: bool = False
+    conversions: dict[str, int] = field(default_factory=dict)
 
     @property
     def total_rows(self) -> int:
@@ -125,7 +127,7 @@ class BatchManifest:
 
     :param plan: the plan as written (its ``writer`` included, so the manifest of a plan is always the same bytes).
     :param header: header columns in front of the table's, with their prefix, in order.
-    :param compression: ``zstd``, ``gzip`` or ``none``.
+    :param compression: ``zstd``, ``gzip``, ``bzip2`` or ``none``.
     :param tables: in name order.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import os
 import tempfile
@@ -33,11 +34,13 @@ class _Plain:
 
 
 def _compressor(compression: str) -> _Compressor:
-    """Level 1 keeps up with the encoder (570 MB/s zstd). Neither format carries a time, so equal bytes stay equal."""
+    """Level 1 keeps up with the encoder (570 MB/s zstd). No format carries a time, so equal bytes stay equal."""
     if compression == "zstd":
         return zstandard.ZstdCompressor(level=1).compressobj()
     if compression == "gzip":
         return zlib.compressobj(1, wbits=31)
+    if compression == "bzip2":
+        return bz2.BZ2Compressor(1)
     return _Plain()
 
 

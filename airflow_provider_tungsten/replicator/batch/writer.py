@@ -8,12 +8,14 @@ any number of attempts, one after the other or at once, end in one batch.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
+
+import structlog
 
 from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.files import (
@@ -50,6 +52,7 @@ from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log
 
+logger = structlog.get_logger(__name__)
 Progress = Callable[[int, int], None]
 TableName = tuple[str, str]
 _PROGRESS_ROWS = 20_000
@@ -86,8 +89,8 @@ def write_batch(
     ):
         batch = _Batch(log, plan, service.service, applier_name, applier, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
-    header = tuple(applier.csv.header_prefix + name for name in applier.csv.header)
-    return put_manifest(store, BatchManifest(plan, header, applier.csv.compression, tables), token)
+    manifest = BatchManifest(plan, applier.csv.header_names, applier.csv.compression, tables)
+    return put_manifest(store, manifest, token)
 
 
 def _check_log(log: Log, plan: Plan) -> None:
@@ -187,15 +190,26 @@ class _Batch:
                 "this table; make batches smaller (batches.max_rows) or exclude the column (exclude_columns)"
             )
         table = self._tables.applied(definition)
-        header = self._applier.csv.header
-        null = NULL_CANDIDATES[candidate]
+        csv = self._applier.csv
+        null = NULL_CANDIDATES[candidate] if csv.dialect.null is None else csv.dialect.null
         encoder = CsvEncoder(
-            table.definition, header, null=null, service=self._service, workspace=self._workspace
+            table.definition,
+            csv.header,
+            dialect=csv.dialect,
+            null=null,
+            service=self._service,
+            timestamp_digits=csv.timestamp_digits,
+            distinguish_updates=csv.distinguish_updates,
+            update_opcode=csv.update_opcode,
+            workspace=self._workspace,
+            **csv.limits,
         )
+        names = (*csv.header_names, *(column.name for column in table.definition.columns))
         return _TableWriter(
             table,
             definition,
             encoder,
+            encoder.titles(names) if csv.effective("use_headers") else b"",
             null,
             self._plan,
             self._names,
@@ -247,6 +261,7 @@ class _TableWriter:
         table: AppliedTable,
         definition: str,
         encoder: CsvEncoder,
+        titles: bytes,
         null: str,
         plan: Plan,
         names: FileNames,
@@ -257,6 +272,7 @@ class _TableWriter:
         self._table = table
         self._definition = definition
         self._encoder = encoder
+        self._titles = titles
         self._null = null
         self._plan = plan
         self._names = names
@@ -265,7 +281,8 @@ class _TableWriter:
         self._uploads = uploads
         self._layout = RowLayout(table.logged) if table.keep else None
         self._row_id = 1
-        self._inserts = self._deletes = 0
+        self._opcodes: Counter[str] = Counter()
+        self._conversions: Counter[str] = Counter()
         self._parts: list[Part] = []
         self._open: dict[str, _OpenPart] = {}
         self._numbers: dict[str, int] = defaultdict(int)
@@ -300,6 +317,7 @@ class _TableWriter:
             part = self._open.get(partition)
             if part is None:
                 part = self._open[partition] = _OpenPart(self._new_part())
+                part.file.add(self._titles)
             start += self._add(run, start, part)
             if part.file.csv_bytes >= self._part_bytes:
                 self._close_part(partition)
@@ -316,8 +334,8 @@ class _TableWriter:
         part.file.add(encoded.csv)
         part.rows += encoded.next_row_id - self._row_id
         self._row_id = encoded.next_row_id
-        self._inserts += encoded.inserts
-        self._deletes += encoded.deletes
+        self._opcodes.update(encoded.opcodes)
+        self._conversions.update(encoded.conversions)
         return events
 
     def _kept(self, payload: memoryview, kind: int, rows: int) -> bytes:
@@ -352,9 +370,24 @@ class _TableWriter:
         for partition in list(self._open):
             self._close_part(partition)
         logged = self._table.logged
-        rows = {opcode: count for opcode, count in (("D", self._deletes), ("I", self._inserts)) if count}
-        definition = self._table.definition.json if self._table.keep else self._definition
-        return TableBatch(logged.schema, logged.table, definition, rows, self._null, "", tuple(self._parts))
+        if self._conversions:
+            logger.info(
+                "values converted",
+                table=logged.name,
+                first=self._plan.first,
+                last=self._plan.last,
+                **self._conversions,
+            )
+        return TableBatch(
+            logged.schema,
+            logged.table,
+            self._table.definition.json if self._table.keep else self._definition,
+            dict(sorted(self._opcodes.items())),
+            self._null,
+            "",
+            tuple(self._parts),
+            conversions=dict(sorted(self._conversions.items())),
+        )
 
     def _refused(self, seqno: int, error: ValueRefused) -> DataError:
         name = self._table.logged.name

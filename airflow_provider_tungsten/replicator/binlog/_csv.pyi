@@ -45,10 +45,14 @@ class CsvEncoder:
         fields: Iterable[Field],
         header: Sequence[str],
         *,
+        key: Sequence[int],
         dialect: Dialect,
         null: str,
         output: Output,
         service: str,
+        timestamp_digits: int,
+        distinguish_updates: bool,
+        update_opcode: bool,
         max_text_bytes: int | None,
         max_binary_bytes: int | None,
         max_geometry_bytes: int | None,
@@ -67,4 +71,5 @@ class CsvEncoder:
         event_id: str = "",
         gtid: str = "",
     ) -> Encoded: ...
+    def titles(self, names: Iterable[str]) -> bytes: ...
     def encode_run(self, run: EventRun, start: int, *, row_id: int, limit: int) -> tuple[Encoded, int]: ...

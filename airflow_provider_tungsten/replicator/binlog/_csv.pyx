@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from cython cimport final
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
+from libc.string cimport memcmp, memset
+from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._images cimport find_value
 from airflow_provider_tungsten.replicator.binlog._lines cimport ALWAYS, Lines, Piece, Workspace, put_mark
 from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, Time, put, put_datetime, put_signed, reserve, utc
-from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, Status
+from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, TEXT, Status
 
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
 
@@ -18,7 +22,8 @@ cdef enum:
 
 
 KINDS = ("insert", "update", "delete")
-_HEADER = ("opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id", "gtid")
+_HEADER = ("opcode", "seqno", "row_id", "primary_key", "commit_timestamp", "service", "event_id", "gtid")
+_OPCODES = ("I", "D", "UI", "UD", "U")
 
 cdef enum:
     INSERT
@@ -29,10 +34,27 @@ cdef enum:
     OPCODE
     SEQNO
     ROW_ID
+    PRIMARY_KEY
     COMMIT_TIMESTAMP
     SERVICE
     EVENT_ID
     GTID
+
+cdef enum Opcode:
+    INSERTED
+    DELETED
+    UPDATE_INSERTED
+    UPDATE_DELETED
+    UPDATED
+
+# What differs from row to row, and where in the rendered header it goes.
+cdef struct Slot:
+    size_t at
+    uint8_t code
+
+cdef struct Place:
+    const uint8_t* data
+    size_t size
 
 cdef struct Events:
     # Columns of `count` events; `offsets` has one more, `counts` may be missing.
@@ -51,30 +73,40 @@ cdef class CsvEncoder(Lines):
     cdef Buffer _head
     cdef bint _skips[3]
     cdef size_t _columns
-    cdef uint8_t _codes[7]
-    cdef bint _has_opcode
-    cdef bint _has_row_id
+    cdef uint8_t _codes[8]
+    cdef Slot _slots[3]
+    cdef size_t _slot_count
+    cdef bint _quoted
     cdef bint _textual
-    cdef size_t _opcode_at
-    cdef size_t _row_id_at
+    cdef int _digits
+    cdef Opcode _old
+    cdef Opcode _new
+    cdef bint _merges
+    # The key's columns, and where their values lie in an image; empty where nobody asks.
+    cdef vector[size_t] _key
+    cdef vector[Place] _places
+    cdef vector[Place] _old_places
+    cdef Buffer _joined
+    cdef size_t _row_room
     cdef Piece _service
     cdef Piece _event_id
     cdef Piece _gtid
     cdef tuple _texts
     cdef int64_t _number
     cdef size_t _taken
-    cdef int64_t _inserts
-    cdef int64_t _deletes
+    cdef int64_t _counts[5]
 
     def __cinit__(self):
-        self._head.data = NULL
-        self._head.size = self._head.capacity = 0
+        self._head.data = self._joined.data = NULL
+        self._head.size = self._head.capacity = self._joined.size = self._joined.capacity = 0
 
     def __dealloc__(self):
         free(self._head.data)
+        free(self._joined.data)
 
     def __init__(
-        self, str table, names, fields, header, *, dialect, str null, output, str service, max_text_bytes,
+        self, str table, names, fields, header, *, key, dialect, str null, output, str service, int timestamp_digits,
+        bint distinguish_updates, bint update_opcode, max_text_bytes,
         max_binary_bytes, max_geometry_bytes, bint refuse_nul, bint refuse_zero_dates, Workspace workspace,
     ):
         Lines.__init__(
@@ -83,6 +115,16 @@ cdef class CsvEncoder(Lines):
         )
         for at, kind in enumerate(KINDS):
             self._skips[at] = kind in output.skip
+        self._digits = timestamp_digits
+        self._old, self._new = (UPDATE_DELETED, UPDATE_INSERTED) if distinguish_updates else (DELETED, INSERTED)
+        self._merges = update_opcode and len(key) > 0
+        self._quoted = self._quotes == ALWAYS
+        self._row_room = self._room
+        if self._merges or "primary_key" in header:
+            for at in key:
+                self._key.push_back(at)
+        self._places.resize(self._key.size())
+        self._old_places.resize(self._key.size())
         self._borrow()
         try:
             self._prepare_header(header, service)
@@ -96,7 +138,6 @@ cdef class CsvEncoder(Lines):
         self._columns = len(codes)
         for at, code in enumerate(codes):
             self._codes[at] = code
-        self._has_opcode, self._has_row_id = OPCODE in codes, ROW_ID in codes
         self._textual = EVENT_ID in codes or GTID in codes
         self._service = self._piece(self._field_of("service", service))
         return self._set_texts("", "")
@@ -158,7 +199,8 @@ cdef class CsvEncoder(Lines):
             raise RuntimeError("encoders of one workspace work for one thread at a time")
         self._number = row_id
         self._taken = start
-        self._inserts = self._deletes = self._suppressed = 0
+        self._suppressed = 0
+        memset(self._counts, 0, sizeof(self._counts))
         self._limits = self._strict
         self._workspace.busy = True
         self._borrow()
@@ -175,7 +217,8 @@ cdef class CsvEncoder(Lines):
                 self.failed = places[self._taken - 1]
                 self._raise(status)
             csv = PyBytes_FromStringAndSize(self._out.data, self._out.size) if self._out.size else b""
-            return Encoded(csv, self._number, self._inserts, self._deletes, self._conversions())
+            opcodes = {name: self._counts[at] for at, name in enumerate(_OPCODES) if self._counts[at]}
+            return Encoded(csv, self._number, opcodes, self._conversions())
         finally:
             self._give_back()
             self._workspace.busy = False
@@ -188,13 +231,21 @@ cdef class CsvEncoder(Lines):
         self._gtid.text, self._gtid.size = PyBytes_AS_STRING(transaction), len(transaction)
         return 0
 
+    def titles(self, names):
+        """The line that names all columns, header included."""
+        self._borrow()
+        try:
+            fields = [self._field_of(f"name {name}", name) for name in names]
+        finally:
+            self._give_back()
+        return bytes([self._separator]).join(fields) + (<char*>self._line_end)[: self._line_end_size]
+
+    @final
     cdef Status _event(self, const Events* events, size_t at) noexcept nogil:
         cdef const uint8_t* data
         cdef const uint8_t* end
         cdef int64_t images = 0
-        cdef int64_t written = self._number
         cdef uint8_t kind
-        cdef bint dropped
         cdef Status status
         self._failed = self._count
         if at >= events.count:
@@ -214,43 +265,119 @@ cdef class CsvEncoder(Lines):
         if not self._render_head(events.seqnos[at], events.commits[at]):
             return NO_MEMORY
         while data < end:
-            if self._rules.size() and kind == INSERT:
-                status = self._is_dropped(data, end, &dropped)
-                if status != DONE:
-                    return status
-                if dropped:
-                    self._pass_over(&data, end)
-                    images += 1
-                    continue
-            if not reserve(&self._out, self._room + self._head.size):
-                return NO_MEMORY
-            self._put_head(kind == DELETE or (kind == UPDATE and not images & 1))
-            status = self._row(&data, end)
+            if kind == UPDATE:
+                status = self._update(&data, end)
+                images += 2
+            else:
+                status = self._image(&data, end, INSERTED if kind == INSERT else DELETED)
+                images += 1
             if status != DONE:
                 return status
-            self._number += 1
-            images += 1
-        if kind == UPDATE and images & 1:
-            return CORRUPT
         if events.counts != NULL and images != <int64_t>events.counts[at] * (2 if kind == UPDATE else 1):
             return MISCOUNTED
-        written = self._number - written
-        if kind == INSERT:
-            self._inserts += written
-        elif kind == DELETE:
-            self._deletes += written
-        else:
-            self._inserts += written // 2
-            self._deletes += written // 2
         return DONE
 
+    @final
+    cdef Status _update(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        """The old row and the new one, or the new one alone where it has the same key."""
+        cdef const uint8_t* new = data[0]
+        cdef Status status
+        if self._merges:
+            status = self._find_key(&new, end)
+            if status != DONE:
+                return status
+            self._old_places.swap(self._places)
+            if new == end:
+                return CORRUPT
+            # Moved on, it would be behind the new row.
+            status = self._find_key_of(new, end)
+            if status != DONE:
+                return status
+            if self._is_same_key():
+                data[0] = new
+                return self._image(data, end, UPDATED)
+        status = self._image(data, end, self._old)
+        if status != DONE:
+            return status
+        if data[0] == end:
+            self._failed = self._count
+            return CORRUPT
+        return self._image(data, end, self._new)
+
+    @final
+    cdef Status _image(self, const uint8_t** data, const uint8_t* end, Opcode opcode) noexcept nogil:
+        """One line, unless a rule drops it."""
+        cdef bint dropped
+        cdef Status status
+        if self._rules.size() and opcode == INSERTED:
+            status = self._is_dropped(data[0], end, &dropped)
+            if status != DONE:
+                return status
+            if dropped:
+                self._pass_over(data, end)
+                return DONE
+        if self._key.size():
+            status = self._find_key_of(data[0], end)
+            if status != DONE:
+                return status
+        if not reserve(&self._out, self._room):
+            return NO_MEMORY
+        status = self._put_head(opcode)
+        if status == DONE:
+            status = self._row(data, end)
+        if status == DONE:
+            self._number += 1
+            self._counts[<int>opcode] += 1
+        return status
+
+    @final
+    cdef Status _find_key_of(self, const uint8_t* data, const uint8_t* end) noexcept nogil:
+        return self._find_key(&data, end)
+
+    @final
+    cdef Status _find_key(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+        """Fills ``_places`` and moves behind the image."""
+        cdef const uint8_t* nulls = data[0]
+        cdef size_t at, part, size
+        if <size_t>(end - data[0]) < self._bitmap:
+            return CORRUPT
+        data[0] += self._bitmap
+        for at in range(self._count):
+            size = 0
+            if nulls[at >> 3] >> (at & 7) & 1:
+                for part in range(self._key.size()):
+                    if self._key[part] == at:
+                        self._places[part].data, self._places[part].size = <const uint8_t*>NULL, 0
+                continue
+            if not find_value(&self._fields[at], data, end, &size):
+                self._failed = at
+                return CORRUPT
+            for part in range(self._key.size()):
+                if self._key[part] == at:
+                    self._places[part].data, self._places[part].size = data[0], size
+            data[0] += size
+        return DONE
+
+    @final
+    cdef bint _is_same_key(self) noexcept nogil:
+        cdef size_t part
+        cdef Place old, new
+        for part in range(self._key.size()):
+            old, new = self._old_places[part], self._places[part]
+            if (old.data == NULL) != (new.data == NULL) or old.size != new.size:
+                return False
+            if old.size and memcmp(old.data, new.data, old.size) != 0:
+                return False
+        return True
+
+    @final
     cdef bint _render_head(self, int64_t seqno, int64_t commit_ts) noexcept nogil:
-        """The header's columns in front of and behind the row's number, separators included, for all rows of an event."""
-        cdef bint quoted = self._quotes == ALWAYS
+        """What all rows of an event have in front of the table's columns, and the slots for what differs."""
         cdef size_t at
         cdef char* out
+        cdef uint8_t code
         cdef Time time
-        self._head.size = 0
+        self._head.size = self._slot_count = 0
         if not reserve(
             &self._head,
             self._columns * HEAD_ROOM + self._service.size + self._event_id.size + self._gtid.size + self._front.size,
@@ -258,40 +385,102 @@ cdef class CsvEncoder(Lines):
             return False
         out = self._head.data
         for at in range(self._columns):
-            if self._codes[at] == SERVICE:
+            code = self._codes[at]
+            if code == OPCODE or code == ROW_ID or code == PRIMARY_KEY:
+                self._slots[self._slot_count].at, self._slots[self._slot_count].code = out - self._head.data, code
+                self._slot_count += 1
+            elif code == SEQNO:
+                out = put_signed(put_mark(self._quote, out, self._quoted), seqno)
+                out = put_mark(self._quote, out, self._quoted)
+            elif code == COMMIT_TIMESTAMP:
+                utc(commit_ts // 1000000, commit_ts % 1000000, &time)
+                out = put_datetime(put_mark(self._quote, out, self._quoted), &time, self._digits)
+                out = put_mark(self._quote, out, self._quoted)
+            elif code == SERVICE:
                 out = put(out, self._service.text, self._service.size)
-            elif self._codes[at] == EVENT_ID:
+            elif code == EVENT_ID:
                 out = put(out, self._event_id.text, self._event_id.size)
-            elif self._codes[at] == GTID:
-                out = put(out, self._gtid.text, self._gtid.size)
             else:
-                out = put_mark(self._quote, out, quoted)
-                if self._codes[at] == ROW_ID:
-                    self._row_id_at = out - self._head.data
-                elif self._codes[at] == OPCODE:
-                    self._opcode_at = out - self._head.data
-                    out += 1
-                elif self._codes[at] == SEQNO:
-                    out = put_signed(out, seqno)
-                else:
-                    utc(commit_ts // 1000000, commit_ts % 1000000, &time)
-                    out = put_datetime(out, &time, 6)
-                out = put_mark(self._quote, out, quoted)
+                out = put(out, self._gtid.text, self._gtid.size)
             out[0] = self._separator
             out += 1
         out = put(out, self._front.text, self._front.size)
         self._head.size = out - self._head.data
+        # Behind a key of any length there must be room for the rest.
+        self._room = self._row_room + self._head.size
         return True
 
-    cdef void _put_head(self, bint delete) noexcept nogil:
+    @final
+    cdef Status _put_head(self, Opcode opcode) noexcept nogil:
         cdef char* out = self._out.data + self._out.size
-        if self._has_opcode:
-            self._head.data[self._opcode_at] = 68 if delete else 73
-        if self._has_row_id:
-            out = put(out, self._head.data, self._row_id_at)
-            out = put_signed(out, self._number)
-            out = put(out, self._head.data + self._row_id_at, self._head.size - self._row_id_at)
-        else:
-            out = put(out, self._head.data, self._head.size)
+        cdef size_t start = 0
+        cdef size_t slot
+        cdef Status status
+        for slot in range(self._slot_count):
+            out = put(out, self._head.data + start, self._slots[slot].at - start)
+            start = self._slots[slot].at
+            if self._slots[slot].code == PRIMARY_KEY:
+                self._out.size = out - self._out.data
+                status = self._put_key()
+                if status != DONE:
+                    return status
+                out = self._out.data + self._out.size
+                continue
+            out = put_mark(self._quote, out, self._quoted)
+            if self._slots[slot].code == ROW_ID:
+                out = put_signed(out, self._number)
+            else:
+                if opcode >= UPDATE_INSERTED:
+                    out = put(out, "U", 1)
+                if opcode != UPDATED:
+                    out = put(out, "I" if opcode == INSERTED or opcode == UPDATE_INSERTED else "D", 1)
+            out = put_mark(self._quote, out, self._quoted)
+        out = put(out, self._head.data + start, self._head.size - start)
         self._out.size = out - self._out.data
+        return DONE
 
+    @final
+    cdef Status _put_key(self) noexcept nogil:
+        """The key's value; of several their texts with commas between, a backslash in front of commas and backslashes inside,
+        and NULL as ``\\N``."""
+        cdef const uint8_t* text
+        cdef size_t part, at, size
+        cdef bint is_null
+        cdef Status status
+        if self._key.size() == 1:
+            return self._put_cell(self._key[0], self._places[0].data, self._places[0].size)
+        if self._key.size() == 0:
+            self._put_null()
+            return DONE
+        self._joined.size = 0
+        for part in range(self._key.size()):
+            self._failed = self._key[part]
+            status = self._cell(self._key[part], self._places[part].data, self._places[part].size, &text, &size)
+            if status != DONE:
+                return status
+            if not reserve(&self._joined, 2 * size + 3):
+                return NO_MEMORY
+            self._join(text, size, part > 0)
+        status = self._found(<const uint8_t*>self._joined.data, self._joined.size, True)
+        if status == TEXT:
+            status = self._put_text(self._text, self._size, self._seen)
+        if status == DONE:
+            self._failed = self._count
+        return status
+
+    @final
+    cdef void _join(self, const uint8_t* text, size_t size, bint behind) noexcept nogil:
+        """One more value of a key; NULL for NULL. There is room for it."""
+        cdef char* out = self._joined.data + self._joined.size
+        cdef size_t at
+        if behind:
+            out = put(out, ",", 1)
+        if text == NULL:
+            out = put(out, "\\N", 2)
+        else:
+            for at in range(size):
+                if text[at] == 44 or text[at] == 92:
+                    out = put(out, "\\", 1)
+                out[0] = text[at]
+                out += 1
+        self._joined.size = out - self._joined.data

@@ -73,23 +73,33 @@ cdef class Lines(Values):
     cdef void _give_back(self)
     cdef dict _conversions(self)
     cdef int _refuse(self, name, Status status) except -1
+    @final
     cdef Status _row(self, const uint8_t** data, const uint8_t* end) noexcept nogil
     @final
     cdef void _put_null(self) noexcept nogil
     @final
     cdef void _end_line(self) noexcept nogil
     @final
-    cdef Status _put_value(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil
-    cdef Status _put_transformed(self, size_t at, const uint8_t* data, size_t size) noexcept nogil
+    cdef Status _put_cell(self, size_t at, const uint8_t* data, size_t size) noexcept nogil
+    @final
+    cdef Status _cell(
+        self, size_t at, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
+    ) noexcept nogil
+    @final
     cdef Status _canonical(
         self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
     ) noexcept nogil
+    @final
     cdef Status _is_dropped(self, const uint8_t* data, const uint8_t* end, bint* dropped) noexcept nogil
+    @final
     cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil
     @final
     cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil
+    @final
     cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil
+    @final
     cdef bint _suppress(self, const uint8_t* data, size_t size, uint8_t* seen) noexcept nogil
+    @final
     cdef Status _not_writable(self, const uint8_t* data) noexcept nogil
 
 

@@ -22,6 +22,7 @@ from airflow_provider_tungsten.replicator.binlog._values cimport (
     RAISED,
     TEXT,
     UNWRITABLE,
+    ZERO,
     Status,
     Values,
 )
@@ -79,7 +80,7 @@ cdef class Lines(Values):
         self._is_sentinel = dialect.null is None
         self._room = ROW_ROOM + self._count * (PLAIN_ROOM + self._null_size + 3)
         self._prepare_dialect(dialect)
-        if any(self._class[byte] & (QUOTE_IT | REFUSE_IT) for byte in self._null_text):
+        if self._is_sentinel and any(self._class[byte] & QUOTE_IT for byte in self._null_text):
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
         self._workspace = Workspace() if workspace is None else workspace
         self._borrow()
@@ -92,26 +93,26 @@ cdef class Lines(Values):
         self._separator = ord(dialect.field_separator)
         line_end = dialect.record_separator.encode()
         self._line_end[0], self._line_end[1], self._line_end_size = line_end[0], line_end[-1], len(line_end)
-        self._quotes = {"needed": NEEDED, "always": ALWAYS, "never": NEVER}[dialect.quotes]
-        self._quote = ord(dialect.quote or "\0")
-        self._escape = ord(dialect.escape or "\0")
+        self._quotes = {"needed": NEEDED, "always": ALWAYS, "never": NEVER}[dialect.use_quotes]
+        self._quote, self._escape = ord(dialect.quote or "\0"), ord(dialect.escape or "\0")
         for byte in range(256):
             self._escaped[byte] = byte
         if dialect.escape != dialect.quote:
             for character, letter in LINE_BREAKS.items():
                 self._escaped[ord(character)] = ord(letter)
-        escaped = set(dialect.escaped)
-        if escaped or self._quotes != NEVER:
-            escaped.add(dialect.escape)
+        suppressed = set(dialect.suppressed_characters)
+        escaped = {dialect.escape, *dialect.escaped_characters} if dialect.escapes else set()
         if self._quotes != NEVER:
             escaped.add(dialect.quote)
         ends = {dialect.field_separator, *dialect.record_separator}
         if self._quotes == NEEDED:
-            self._mark(QUOTE_IT, escaped | ends | {"\n", "\r"})
+            self._mark(QUOTE_IT, (escaped | ends | {"\n", "\r"}) - suppressed)
         if self._quotes == NEVER:
-            self._mark(REFUSE_IT, ends - escaped - set(dialect.suppressed))
-        self._mark(ESCAPE_IT, escaped - set(dialect.suppressed))
-        self._mark(SUPPRESS_IT, dialect.suppressed)
+            self._mark(REFUSE_IT, ends - escaped - suppressed)
+        self._mark(ESCAPE_IT, escaped - suppressed)
+        self._mark(SUPPRESS_IT, suppressed)
+        if "\0" in suppressed:
+            self._class[0] &= ~ZERO
         return 0
 
     cdef int _mark(self, uint8_t bit, characters) except -1:
@@ -198,8 +199,8 @@ cdef class Lines(Values):
         if status == UNWRITABLE:
             raise ValueRefused(
                 name,
-                f"a text with {chr(self._unwritable)!r}, which the dialect neither quotes nor escapes (csv.escaped_characters "
-                "keeps it, csv.suppressed_characters takes it out)",
+                f"a text with {chr(self._unwritable)!r}, which the dialect neither quotes nor escapes (add it to "
+                "csv.escaped_characters or csv.suppressed_characters)",
             )
         return 0
 
@@ -217,16 +218,13 @@ cdef class Lines(Values):
             if not is_null and not find_value(&self._fields[at], data, end, &size):
                 self._failed = at
                 return CORRUPT
-            if self._actions[at] == WRITE:
-                if is_null:
-                    self._put_null()
+            if self._actions[at] == WRITE and is_null:
+                self._put_null()
+            elif self._actions[at] != LEAVE_OUT:
+                if self._actions[at] == WRITE:
+                    status = _put_value(self, &self._fields[at], data[0], size)
                 else:
-                    status = self._put_value(&self._fields[at], data[0], size)
-                    if status != DONE:
-                        self._failed = at
-                        return status
-            elif self._actions[at] == TRANSFORM:
-                status = self._put_transformed(at, <const uint8_t*>NULL if is_null else data[0], size)
+                    status = self._put_cell(at, <const uint8_t*>NULL if is_null else data[0], size)
                 if status != DONE:
                     self._failed = at
                     return status
@@ -244,46 +242,52 @@ cdef class Lines(Values):
 
     cdef void _end_line(self) noexcept nogil:
         """In the place of the last separator."""
-        cdef char* out = put(self._out.data + self._out.size, self._back.text, self._back.size) - 1
-        out = put(out, <char*>self._line_end, self._line_end_size)
-        self._out.size = out - self._out.data
+        cdef char* out = self._out.data + self._out.size
+        if self._back.size:
+            out = put(out, self._back.text, self._back.size)
+        out[-1], out[0] = self._line_end[0], self._line_end[1]
+        self._out.size = out - 1 + self._line_end_size - self._out.data
 
-    cdef Status _put_value(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+    cdef Status _put_cell(self, size_t at, const uint8_t* data, size_t size) noexcept nogil:
+        """A column's value, NULL where ``data`` is that."""
+        cdef const uint8_t* text
+        cdef size_t length
         cdef Status status
-        if self._quotes == ALWAYS:
-            self._out.data[self._out.size] = self._quote
-            self._out.size += 1
-        status = self._value(field, data, size, &self._out)
-        if status == DONE:
-            if self._quotes == ALWAYS:
-                self._out.data[self._out.size] = self._quote
-                self._out.size += 1
-        elif status == TEXT:
-            if self._quotes == ALWAYS:
-                self._out.size -= 1
-            return self._put_text(self._text, self._size, self._seen)
-        return status
-
-    cdef Status _put_transformed(self, size_t at, const uint8_t* data, size_t size) noexcept nogil:
-        """What is refused is what would be written, not what the log holds."""
-        cdef const uint8_t* text = NULL
-        cdef size_t length = 0
-        cdef Status status
-        cdef Outcome outcome
-        if data != NULL:
-            self._limits = self._lenient
-            status = self._canonical(&self._fields[at], data, size, &text, &length)
-            self._limits = self._strict
-            if status != DONE:
-                return status
-        outcome = self._transforms.apply(at, text, length, &text, &length)
-        if outcome == NOT_DONE:
-            return RAISED
-        if outcome == NULLED or text == NULL:
+        if self._actions[at] != TRANSFORM:
+            if data != NULL:
+                return _put_value(self, &self._fields[at], data, size)
             self._put_null()
             return DONE
-        status = self._found(text, length, False)
-        return self._put_text(self._text, self._size, self._seen) if status == TEXT else status
+        status = self._cell(at, data, size, &text, &length)
+        if status == DONE and text == NULL:
+            self._put_null()
+            return DONE
+        if status == DONE:
+            status = self._found(text, length, False)
+        if status == TEXT:
+            status = self._put_text(self._text, self._size, self._seen)
+        return status
+
+    cdef Status _cell(
+        self, size_t at, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
+    ) noexcept nogil:
+        """A column's canonical text as it is to be written, NULL for NULL. Of what is transformed only the outcome is refused."""
+        cdef bint transformed = self._actions[at] == TRANSFORM
+        cdef Outcome outcome
+        cdef Status status = DONE
+        text[0], length[0] = <const uint8_t*>NULL, 0
+        if data != NULL:
+            if transformed:
+                self._limits = self._lenient
+            status = self._canonical(&self._fields[at], data, size, text, length)
+            self._limits = self._strict
+        if status == DONE and transformed:
+            outcome = self._transforms.apply(at, text[0], length[0], text, length)
+            if outcome == NOT_DONE:
+                return RAISED
+            if outcome == NULLED:
+                text[0] = NULL
+        return status
 
     cdef Status _canonical(
         self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
@@ -402,3 +406,20 @@ cdef class Lines(Values):
             data += 1
         self._unwritable = data[0]
         return UNWRITABLE
+
+
+cdef inline Status _put_value(Lines self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
+    cdef Status status
+    if self._quotes == ALWAYS:
+        self._out.data[self._out.size] = self._quote
+        self._out.size += 1
+    status = self._value(field, data, size, &self._out)
+    if status == DONE:
+        if self._quotes == ALWAYS:
+            self._out.data[self._out.size] = self._quote
+            self._out.size += 1
+    elif status == TEXT:
+        if self._quotes == ALWAYS:
+            self._out.size -= 1
+        return self._put_text(self._text, self._size, self._seen)
+    return status

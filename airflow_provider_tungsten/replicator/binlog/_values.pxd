@@ -51,6 +51,7 @@ cdef class Values(Images):
     cdef bytes _inflated
 
     cdef Status _value(self, const Field* field, const uint8_t* data, size_t size, Buffer* out) noexcept nogil
+    cdef Status _number(self, const Field* field, const uint8_t* data, size_t size, Buffer* out) noexcept nogil
     cdef Status _temporal(self, const Field* field, const uint8_t* data, Buffer* out) noexcept nogil
     cdef Status _found(self, const uint8_t* data, size_t size, bint utf8) noexcept nogil
     cdef Status _too_long(self, size_t limit) noexcept nogil

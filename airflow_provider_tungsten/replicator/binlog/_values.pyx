@@ -106,26 +106,57 @@ cdef class Values(Images):
     cdef Status _value(self, const Field* field, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
         """One value: a plain one (digits, hexadecimal) goes into the buffer, which has room for one of fixed size and still has
         when it is `DONE`; any other is `TEXT`, found in ``_text``, ``_size`` and ``_seen`` until the next value comes."""
-        cdef char* out = buffer.data + buffer.size
         cdef uint64_t bits
         cdef int64_t number
-        cdef float single
-        cdef double real
         cdef Op op = field.op
         if op == Op.SIGNED:
             bits = little_endian(data, size)
             # The sign bit moved to the top and back: sizes of 1, 2, 3, 4 and 8 bytes alike.
             number = <int64_t>(bits << (64 - 8 * size)) >> (64 - 8 * size)
-            out = put_signed(out, number)
-        elif op == Op.UNSIGNED:
-            out = put_unsigned(out, little_endian(data, size))
-        elif op == Op.TEXT:
+            buffer.size = put_signed(buffer.data + buffer.size, number) - buffer.data
+            return DONE
+        if op == Op.UNSIGNED:
+            buffer.size = put_unsigned(buffer.data + buffer.size, little_endian(data, size)) - buffer.data
+            return DONE
+        if op == Op.TEXT:
             return self._found(data, size, False)
-        elif op == Op.TIMESTAMP or op == Op.DATETIME or op == Op.DATE or op == Op.TIME:
+        if op == Op.TIMESTAMP or op == Op.DATETIME or op == Op.DATE or op == Op.TIME:
             return self._temporal(field, data, buffer)
-        elif op == Op.DECIMAL:
+        if op == Op.DECIMAL or op == Op.REAL or op == Op.BIT or op == Op.YEAR:
+            return self._number(field, data, size, buffer)
+        if op == Op.CHARSET_TEXT:
+            return self._charset_text(field, data, size)
+        if op == Op.HEXADECIMAL:
+            return self._hexadecimal(data, size, field.detail, buffer)
+        if op == Op.ENUM:
+            return self._enum(field, little_endian(data, size))
+        if op == Op.SET:
+            return self._set(field, little_endian(data, size))
+        if op == Op.JSON:
+            return self._json(data, size)
+        if op == Op.GEOMETRY:
+            return self._geometry(data, size, buffer)
+        if op == Op.VECTOR:
+            return self._vector(data, size)
+        if op == Op.OLD_TIME or op == Op.OLD_DATETIME or op == Op.OLD_TIMESTAMP:
+            return self._temporal(field, data, buffer)
+        if op == Op.COMPRESSED:
+            return self._compressed(field, data, size, buffer)
+        return CORRUPT
+
+    # Apart, so that integers and texts do not pay for the registers that this takes.
+    cdef Status _number(self, const Field* field, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
+        cdef char* out = buffer.data + buffer.size
+        cdef uint64_t bits
+        cdef float single
+        cdef double real
+        if field.op == Op.DECIMAL:
             out = put_decimal(out, data, field.precision, field.detail)
-        elif op == Op.REAL:
+        elif field.op == Op.BIT:
+            out = put_unsigned(out, big_endian(data, size))
+        elif field.op == Op.YEAR:
+            out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
+        else:
             bits = little_endian(data, size)
             if size == 4:
                 memcpy(&single, &bits, 4)
@@ -133,30 +164,6 @@ cdef class Values(Images):
             else:
                 memcpy(&real, &bits, 8)
                 out = put_real(out, real, False)
-        elif op == Op.BIT:
-            out = put_unsigned(out, big_endian(data, size))
-        elif op == Op.YEAR:
-            out = put_padded(out, 1900 + data[0] if data[0] else 0, 4)
-        elif op == Op.CHARSET_TEXT:
-            return self._charset_text(field, data, size)
-        elif op == Op.HEXADECIMAL:
-            return self._hexadecimal(data, size, field.detail, buffer)
-        elif op == Op.ENUM:
-            return self._enum(field, little_endian(data, size))
-        elif op == Op.SET:
-            return self._set(field, little_endian(data, size))
-        elif op == Op.JSON:
-            return self._json(data, size)
-        elif op == Op.GEOMETRY:
-            return self._geometry(data, size, buffer)
-        elif op == Op.VECTOR:
-            return self._vector(data, size)
-        elif op == Op.OLD_TIME or op == Op.OLD_DATETIME or op == Op.OLD_TIMESTAMP:
-            return self._temporal(field, data, buffer)
-        elif op == Op.COMPRESSED:
-            return self._compressed(field, data, size, buffer)
-        else:
-            return CORRUPT
         if out == NULL:
             return NOT_A_VALUE
         buffer.size = out - buffer.data

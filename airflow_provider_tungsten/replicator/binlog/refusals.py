@@ -9,14 +9,14 @@ from airflow_provider_tungsten.replicator.errors import DataError
 
 
 class Encoded(NamedTuple):
-    """:param next_row_id: one behind the last row's; ``inserts`` and ``deletes`` count rows of ``csv``.
+    """:param next_row_id: one behind the last row's.
+    :param opcodes: rows of ``csv`` by opcode, those that come.
     :param conversions: values that were changed on their way, by what was done to them.
     """
 
     csv: bytes
     next_row_id: int
-    inserts: int
-    deletes: int
+    opcodes: Mapping[str, int]
     conversions: Mapping[str, int] = {}
 
 

@@ -16,7 +16,7 @@ from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog._lines import Workspace
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
-from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
+from airflow_provider_tungsten.replicator.binlog.dialect import NULL_CANDIDATES, Dialect
 from airflow_provider_tungsten.replicator.binlog.output import Output
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
 from airflow_provider_tungsten.replicator.binlog.table_map import char_bytes
@@ -36,9 +36,6 @@ __all__ = [
     "check_supported",
     "unsupported_columns",
 ]
-
-NULL_CANDIDATES: tuple[str, ...] = ("\\N", *(f"@NULL{number}@" for number in range(1, 32)))
-"""Texts that may stand for NULL, in the order in which they are tried; none is a number, a time, hex or JSON."""
 
 _OPS = {
     "tinyint": Op.SIGNED,
@@ -133,7 +130,12 @@ class CsvEncoder(_csv.CsvEncoder):
     """Row images of one table to lines of a dialect: '' is empty, and never NULL.
 
     :param definition: as logged; its row images are taken as they are.
-    :param header: columns in front of the table's: opcode (I, D), seqno, row_id, commit_timestamp, service, event_id, gtid.
+    :param header: columns in front of the table's: opcode, seqno, row_id, primary_key, commit_timestamp, service, event_id, gtid.
+    :param key: the columns of ``primary_key``, where not the definition's key. Of several the values are joined by commas, with
+        a backslash in front of commas and backslashes inside.
+    :param timestamp_digits: of ``commit_timestamp``, behind the second's point.
+    :param distinguish_updates: the rows of an update are UD and UI, not D and I.
+    :param update_opcode: an update that leaves the key as it is, is one row U of the new image.
     :param output: which columns and rows are written, and what is changed in them or added.
     :param null: the text that stands for NULL where the dialect leaves it to a sentinel.
     :param max_text_bytes: a longer text (JSON and VECTOR included) in UTF-8 is refused; None: none is.
@@ -143,6 +145,8 @@ class CsvEncoder(_csv.CsvEncoder):
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
     since 1970 UTC. Every line takes a row id, counting up from ``row_id``; an update is a D row of the old image and an
     I row of the new one.
+
+    ``titles(names)`` → the line that names the columns, header included.
 
     ``encode_run(run, start, row_id=, limit=)`` → `Encoded` and how many events it is made of: the same for a run's events
     (`thl.columns.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. Where it raises, ``failed`` is the place
@@ -164,6 +168,10 @@ class CsvEncoder(_csv.CsvEncoder):
         output: Output = _AS_IT_IS,
         null: str = NULL_CANDIDATES[0],
         service: str = "",
+        key: Sequence[str] | None = None,
+        timestamp_digits: int = 6,
+        distinguish_updates: bool = False,
+        update_opcode: bool = False,
         max_text_bytes: int | None = 65535,
         max_binary_bytes: int | None = 2 * 1024 * 1024,
         max_geometry_bytes: int | None = 1_048_447,
@@ -179,10 +187,14 @@ class CsvEncoder(_csv.CsvEncoder):
             names(definition),
             fields(definition),
             header,
+            key=[names(definition).index(name) for name in (definition.primary_key if key is None else key)],
             dialect=dialect,
             null=null if dialect.null is None else dialect.null,
             output=output,
             service=service,
+            timestamp_digits=timestamp_digits,
+            distinguish_updates=distinguish_updates,
+            update_opcode=update_opcode,
             max_text_bytes=max_text_bytes,
             max_binary_bytes=max_binary_bytes,
             max_geometry_bytes=max_geometry_bytes,

@@ -26,6 +26,7 @@ _HEADER_TYPES = {
     "opcode": RedshiftType("VARCHAR", 2),
     "seqno": RedshiftType("BIGINT"),
     "row_id": RedshiftType("BIGINT"),
+    "primary_key": RedshiftType("VARCHAR", 65535),
     "commit_timestamp": RedshiftType("TIMESTAMP"),
     "service": RedshiftType("VARCHAR", 128),
     "event_id": RedshiftType("VARCHAR", 256),

@@ -14,7 +14,7 @@ from airflow_provider_tungsten.replicator.redshift.types import RedshiftType, re
 
 COPIED_ROWS = "SELECT pg_last_copy_count()"
 
-_COMPRESSION = {"zstd": " ZSTD", "gzip": " GZIP", "none": ""}
+_COMPRESSION = {"zstd": " ZSTD", "gzip": " GZIP", "bzip2": " BZIP2", "none": ""}
 # D is a delete; UD is the old row of an update.
 _LIVE_OPCODES = "('I', 'UI', 'U')"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from airflow_provider_tungsten.replicator.batch.presets import Csv
+from airflow_provider_tungsten.replicator.batch.presets import RedshiftCsv
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 
 
@@ -25,6 +25,7 @@ class RedshiftApplier(ApplierSettings):
 
     type: Literal["redshift"] = "redshift"
     connection: str = "redshift_default"
+    csv: RedshiftCsv = RedshiftCsv()
     iam_role: Annotated[str, Field(pattern=r"^(default|arn:[\w:/+=,.@-]+)$")] = "default"
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
     target_schema: str = "{schema}"
@@ -40,11 +41,3 @@ class RedshiftApplier(ApplierSettings):
                 "files.url: COPY reads from s3:// only; use staging_folder to write locally first"
             )
         return self
-
-    @field_validator("csv")
-    @classmethod
-    def _needed_for_merge(cls, value: Csv) -> Csv:
-        missing = {"opcode", "seqno", "row_id"} - set(value.header)
-        if missing:
-            raise ValueError(f"the merge needs {', '.join(sorted(missing))} too")
-        return value

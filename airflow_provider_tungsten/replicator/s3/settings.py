@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import field_validator, model_validator
 
 from airflow_provider_tungsten.replicator.batch import names
+from airflow_provider_tungsten.replicator.batch.presets import S3Csv
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.settings import Store
 
@@ -31,6 +32,7 @@ class S3Applier(ApplierSettings):
     is_feed: ClassVar[bool] = True
 
     type: Literal["s3"]
+    csv: S3Csv = S3Csv()
     metadata: Store | None = None
     partition_by: Literal["commit_timestamp"] | None = None
     partition_format: str = names.PARTITION_FORMAT

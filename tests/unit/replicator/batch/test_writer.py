@@ -278,7 +278,12 @@ def test_records_alone_make_an_empty_batch(book: Logbook) -> None:
     assert (plan.effect, write(book, plan).tables) == ("records", ())
 
 
-LAKE = {"type": "s3", "partition_by": "commit_timestamp", "partition_format": "minute=%Y-%m-%d-%H-%M"}
+LAKE = {
+    "type": "s3",
+    "partition_by": "commit_timestamp",
+    "partition_format": "minute=%Y-%m-%d-%H-%M",
+    "csv": {"header": ["opcode", "seqno", "row_id"]},
+}
 
 
 def test_rows_go_to_the_partition_of_their_commit_time_numbered_in_log_order(book: Logbook) -> None:

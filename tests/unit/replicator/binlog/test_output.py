@@ -83,9 +83,9 @@ def test_kinds_that_are_skipped_leave_no_hole_in_the_row_ids() -> None:
     )
     payload = image(number(7)) + image(number(8))
     for kind in ("update", "delete"):
-        assert encoder.encode(payload, kind, seqno=1, row_id=3, commit_ts=0) == (b"", 3, 0, 0, {})
+        assert encoder.encode(payload, kind, seqno=1, row_id=3, commit_ts=0) == (b"", 3, {}, {})
     encoded = encoder.encode(payload, "insert", seqno=1, row_id=3, commit_ts=0)
-    assert encoded == (b"I,3,7\nI,4,8\n", 5, 2, 0, {})
+    assert encoded == (b"I,3,7\nI,4,8\n", 5, {"I": 2}, {})
 
 
 def test_inserts_with_a_given_value_are_dropped() -> None:
@@ -96,8 +96,8 @@ def test_inserts_with_a_given_value_are_dropped() -> None:
     rows = [(1, "temp"), (2, "temps"), (3, "a,b"), (9, "c"), (4, "")]
     payload = b"".join(image(number(key), text(value)) for key, value in rows) + image(number(5), None)
     encoded = encoder.encode(payload, "insert", seqno=1, row_id=1, commit_ts=0)
-    assert encoded == (b"1,2,x\n2,4,x\n3,5,x\n", 4, 3, 0, {})
-    assert encoder.encode(payload, "delete", seqno=1, row_id=1, commit_ts=0).deletes == 6
+    assert encoded == (b"1,2,x\n2,4,x\n3,5,x\n", 4, {"I": 3}, {})
+    assert encoder.encode(payload, "delete", seqno=1, row_id=1, commit_ts=0).opcodes == {"D": 6}
     with pytest.raises(CorruptLogError):
         encoder.encode(payload[:-1], "insert", seqno=1, row_id=1, commit_ts=0)
 
