@@ -22,7 +22,7 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, ThlEvent
 
 Format = Literal["arrow", "jsonl"]
 _PENDING_BYTES = 32 * 1024 * 1024
-_PENDING_RECORDS = 65_536
+_PENDING_RECORDS = 16_384
 _MOST_FILES = 500
 
 

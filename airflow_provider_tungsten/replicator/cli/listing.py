@@ -89,7 +89,7 @@ def lines(event: ThlEvent, service: str, *, specs: bool) -> Iterator[str]:
     if event.kind in ROW_KINDS:
         yield "- SQL(0) ="
         yield from _row_lines(event, specs)
-    elif event.payload is not None:
+    elif event.payload:
         yield f"- SCHEMA = {(event.options or {}).get('schema', event.schema_name)}"
         yield f"- SQL(0) = {statement(event)}"
 
@@ -131,7 +131,10 @@ def _spec(number: int, column: Column) -> str:
 
 def metadata(event: ThlEvent, service: str) -> dict[str, str]:
     """What Tungsten calls the event's metadata."""
-    return {"dbms_type": "mysql", "service": service, "shard": event.shard_id}
+    found = {"dbms_type": "mysql", "service": service, "shard": event.shard_id}
+    if event.kind == Kind.HEARTBEAT:
+        found["heartbeat"] = (event.options or {}).get("heartbeat", "")
+    return found
 
 
 def statement(event: ThlEvent) -> str:
@@ -185,7 +188,7 @@ def as_object(event: ThlEvent, service: str, *, headers: bool, specs: bool) -> d
         return found
     found["options"] = event.options or {}
     if event.kind not in ROW_KINDS:
-        return found if event.payload is None else found | {"sql": statement(event)}
+        return found | {"sql": statement(event)} if event.payload else found
     columns = columns_of(event)
     if specs:
         found["columns"] = [

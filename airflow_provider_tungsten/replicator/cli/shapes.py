@@ -64,7 +64,7 @@ class Changes:
         rows: Sequence[listing.Row] = listing.rows_of(event)
         if event.kind not in ROW_KINDS:
             rows = [(None, None)]
-            statement = None if event.payload is None else listing.statement(event)
+            statement = listing.statement(event) if event.payload else None
         columns = listing.columns_of(event)
         for number, images in enumerate(rows):
             pairs = [

@@ -1,7 +1,8 @@
-"""Events of the log as SQL: what `thl list -sql` shows. To be read; the log itself is what is applied."""
+"""Events of the log as SQL that MySQL takes: what `thl list -sql` shows."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -22,7 +23,7 @@ def _statements(event: ThlEvent) -> Iterator[str]:
         definition = TableDefinition.from_json(event.definition)
         for row in listing.rows_of(event):
             yield _change(definition, *row) + ";"
-    elif event.payload is not None:
+    elif event.payload:
         if schema := (event.options or {}).get("schema", event.schema_name):
             yield f"USE {_name(schema)};"
         yield listing.statement(event) + ";"
@@ -62,14 +63,18 @@ def literal(column: Column, value: str | None) -> str:
     """A canonical text as MySQL takes it."""
     if value is None:
         return "NULL"
+    if column.type in values.REALS:
+        return value if "e" in value else value + "e0"  # -0 is 0, -0e0 is not
     if column.type in values.NUMBERS:
         return value
     if column.type in values.BINARY:
         return f"X'{value}'"
     if column.type in values.GEOMETRY:
         return _geometry(value)
-    quoted = "'" + value.translate(_ESCAPES) + "'"
-    return f"STRING_TO_VECTOR({quoted})" if column.type == "vector" else quoted
+    if column.type == "vector":
+        # As its bytes: STRING_TO_VECTOR refuses the smallest numbers.
+        return f"X'{array('f', values.floats(value)).tobytes().hex()}'"
+    return "'" + value.translate(_ESCAPES) + "'"
 
 
 def _geometry(ewkb: str) -> str:

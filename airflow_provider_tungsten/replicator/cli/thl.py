@@ -40,7 +40,7 @@ Headers = Annotated[
     typer.Option("--headers", "-headers", help="One line an event, tab-separated; no statements, no rows."),
 ]
 Specs = Annotated[bool, typer.Option("--specs", "-specs", help="Columns with their types.")]
-Sql = Annotated[bool, typer.Option("--sql", "-sql", help="As SQL, to read: rows as INSERT, UPDATE, DELETE.")]
+Sql = Annotated[bool, typer.Option("--sql", "-sql", help="As SQL: rows as INSERT, UPDATE, DELETE.")]
 
 
 @app.command("list")

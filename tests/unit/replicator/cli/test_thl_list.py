@@ -281,3 +281,13 @@ def test_a_reader_that_goes_away_is_no_error(book: Logbook, shop: Shop) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == NOBODY_READS
+
+
+def test_a_heartbeat_has_its_name_and_no_statement(book: Logbook, shop: Shop) -> None:
+    book.add({"kind": Kind.HEARTBEAT, "payload": b"", "options": {"heartbeat": "NOON"}})
+    text = shop("list", "-seqno", 1).stdout
+    assert "- METADATA = [dbms_type=mysql;service=shop;shard=;heartbeat=NOON]\n- TYPE = heartbeat\n" in text
+    assert "SQL(0)" not in text
+    [event] = objects(shop("list", "-seqno", 1, "-json"))
+    assert event["metadata"]["heartbeat"] == "NOON"
+    assert "sql" not in event
