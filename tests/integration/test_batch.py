@@ -111,9 +111,7 @@ def test_a_batch_written_by_way_of_a_staging_folder_is_the_same(store: Storage, 
     (plan,) = book.chain().extend(token="planner", limit=1, waiting=False)
     staging = open_storage(str(tmp_path))
     write_batch(book.log, plan, book.service, "redshift", staging, token=new_token())
-    staged = at_once(
-        *[lambda: upload_batch(staging, book.store, plan, token=new_token())] * 2
-    )
+    staged = at_once(*[lambda: upload_batch(staging, book.store, plan, token=new_token())] * 2)
     assert write_batch(book.log, plan, book.service, "redshift", book.store, token=new_token()) == staged[0]
 
 

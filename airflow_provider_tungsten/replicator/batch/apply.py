@@ -167,7 +167,9 @@ class _Sources:
 
     def of(self, plan: Plan) -> str:
         if plan.epoch_number not in self._by_epoch:
-            self._by_epoch[plan.epoch_number] = self._log.record(plan.last).source_id
+            # Of a plan for what was purged, the next record tells.
+            there = max(plan.last, self._log.first_seqno())
+            self._by_epoch[plan.epoch_number] = self._log.record(there).source_id
         return self._by_epoch[plan.epoch_number]
 
 

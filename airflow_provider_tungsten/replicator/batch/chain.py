@@ -35,6 +35,7 @@ from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Stor
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.low_water import LowWater, read_low_water
 from airflow_provider_tungsten.replicator.thl.segment import Head
 
 FOLDER = "_batches/"
@@ -190,6 +191,9 @@ class Chain:
         if head is None:
             return False
         self._check_start(previous, head, token)
+        if previous is None and (low_water := read_low_water(self.log.storage)):
+            previous = self._write(self._purged_plan(low_water, token), (), token)
+            made.append(previous)
         begin = previous.last + 1 if previous else 0
         if begin > head.last:
             return False
@@ -214,23 +218,37 @@ class Chain:
         return False
 
     def _check_start(self, previous: Plan | None, head: Head, token: str) -> None:
-        """The log still holds what the chain's last plan ended with, and what comes next."""
-        begin = 0
+        """The log still holds what the chain's last plan ended with, and what comes next; or it is known what was purged."""
+        low_water = read_low_water(self.log.storage)
+        if previous is None and low_water and not self.store.exists(gap_key(low_water.seqno - 1)):
+            raise GapError(
+                f"{self.store.url}: the THL begins at seqno {low_water.seqno}, what lies before was purged, and this applier "
+                f"begins now. Bring the target's tables to the state behind {low_water.event_id}, or a later one, by a copy of "
+                f"the source's; then trigger the DAG with its parameter `acknowledge_gap` set to {low_water.seqno - 1}"
+            )
         if previous is not None:
-            begin = previous.last + 1
-            record = None if previous.last > head.last else self.log.record(previous.last)
-            known = (previous.thl_uuid, previous.epoch_number, previous.event_id)
-            if record is None or (head.uuid, record.epoch_number, record.event_id) != known:
+            if low_water and previous.last < low_water.seqno - 1:
+                raise GapError(
+                    f"{self.store.url}: planning goes on behind seqno {previous.last}, but the THL begins at "
+                    f"{low_water.seqno}: what lies between was purged before this applier took it. Load the target anew under "
+                    "a new applier name"
+                )
+            if self._record(previous.last, head, low_water) != (previous.epoch_number, previous.event_id) or (
+                head.uuid != previous.thl_uuid
+            ):
                 raise self._diverged(previous, head)
             if self._applier.alone:
                 owner = Owner(self._service, self._applier_name, head.uuid)
                 claims.claim(claims.files_of(self.store), owner, token=token)
-        lowest = self.log.first_seqno()
-        if lowest > begin:
-            raise GapError(
-                f"{self.store.url}: planning goes on at seqno {begin}, but the THL begins at {lowest}: what lies between was "
-                "purged before this applier took it. Load the target anew under a new applier name"
-            )
+
+    def _record(self, seqno: int, head: Head, low_water: LowWater | None) -> tuple[int, str] | None:
+        """Epoch number and event id of a record, the last one that was purged included; None beyond the log's end."""
+        if seqno > head.last:
+            return None
+        if low_water and seqno == low_water.seqno - 1:
+            return low_water.epoch_number, low_water.event_id
+        record = self.log.record(seqno)
+        return record.epoch_number, record.event_id
 
     def _check_store(self, owner: Owner, token: str) -> None:
         """Before the first plan is made: write-once is honoured, and the place is nobody else's."""
@@ -268,6 +286,19 @@ class Chain:
             writer=token,
         )
 
+    def _purged_plan(self, low_water: LowWater, token: str) -> Plan:
+        """Takes the place of what was purged, where the target is known to have it."""
+        last = Piece(
+            0,
+            low_water.seqno - 1,
+            low_water.epoch_number,
+            event_id=low_water.event_id,
+            watermark=low_water.watermark,
+        )
+        head = self.log.head()
+        assert head is not None
+        return self._plan(last, None, head, token)
+
     def _write(self, plan: Plan, skipped: tuple[int, ...], token: str) -> Plan:
         """The plan that is in the chain afterwards: ours, or the winner's."""
         try:
@@ -277,13 +308,18 @@ class Chain:
         return _without(plan, skipped)
 
     def acknowledge_gap(self, seqno: int, token: str) -> None:
-        """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on.
+        """Lets planning pass the gap record ``seqno``: the target is known to be in the state from which the log goes on. Or
+        begin there, where it is the last one that was purged.
 
         :raises RangeError: no such record, or it is no gap.
         """
-        kind = self.log.record(seqno).kind
-        if kind != Kind.GAP:
-            raise RangeError(f"seqno {seqno} is no gap record but {kind}: there is nothing to acknowledge")
+        low_water = read_low_water(self.log.storage)
+        if low_water is None or seqno != low_water.seqno - 1:
+            kind = self.log.record(seqno).kind
+            if kind != Kind.GAP:
+                raise RangeError(
+                    f"seqno {seqno} is no gap record but {kind}: there is nothing to acknowledge"
+                )
         try:
             content = json.dumps({"seqno": seqno, "writer": token}).encode()
             self.store.create(gap_key(seqno), content, token=token)

@@ -80,8 +80,12 @@ def write_batch(
     found = read_manifest(store, plan)
     if found is not None and found.plan == plan and not any(missing_files(store, found)):
         return found
-    _check_log(log, plan)
     applier = service.applier(applier_name)
+    files = applier.csv.header_names, applier.csv.compression
+    if plan.effect == "records" and log.head() is not None and plan.last < log.first_seqno():
+        # Nothing of what was purged is to be loaded.
+        return put_manifest(store, BatchManifest(plan, *files, ()), token)
+    _check_log(log, plan)
     with (
         Uploads(store, token) as uploads,
         ThreadPoolExecutor(1) as background,
@@ -89,8 +93,7 @@ def write_batch(
     ):
         batch = _Batch(log, plan, service.service, applier_name, applier, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
-    manifest = BatchManifest(plan, applier.csv.header_names, applier.csv.compression, tables)
-    return put_manifest(store, manifest, token)
+    return put_manifest(store, BatchManifest(plan, *files, tables), token)
 
 
 def _check_log(log: Log, plan: Plan) -> None:

@@ -102,12 +102,14 @@ class Log:
 
         :raises CorruptLogError: the newest segment cannot be read.
         """
-        newest = self._newest()
-        if newest is None:
-            return None
-        info = self._info(newest)
-        self._find_first()
-        return Head(first=self.first_seqno(), segment=info)
+        while (newest := self._newest()) is not None:
+            try:
+                info = self.info(newest)
+            except RangeError:
+                continue  # newer ones have come, and it is purged
+            self._find_first()
+            return Head(first=self.first_seqno(), segment=info)
+        return None
 
     def first_seqno(self) -> int:
         """The first seqno the log holds. What lies before a low-water record, half deleted perhaps, is none of it.
@@ -131,9 +133,11 @@ class Log:
     def info(self, first: int) -> SegmentInfo:
         """The footer of the segment that begins with seqno ``first``.
 
+        :raises RangeError: it was purged.
         :raises CorruptLogError: there is none, or it is damaged.
         """
-        return self._info(first)
+        with self._unless_purged(first):
+            return self._info(first)
 
     def _check_range(self, first: int, last: int | None) -> int:
         """:returns: ``last``, or the log's where it is None."""

@@ -110,7 +110,7 @@ def purge(
             "an applier that is given up is removed with `tungsten applier remove`, and taken out of the service"
         )
     if not due:
-        return Purged(head.first, 0, 0, held_by)
+        return Purged(thl.first_seqno(), 0, 0, held_by)
     purged = Purged(due[-1][0].last + 1, len(due), sum(size for _, size in due), held_by)
     if not dry_run:
         last = due[-1][0]
@@ -160,7 +160,10 @@ def _due(
         last = first_of(following.key) - 1
         if through is not None and last > through:
             return
-        info = thl.info(first_of(item.key))
+        try:
+            info = thl.info(first_of(item.key))
+        except RangeError:
+            return  # another purge is at it
         if info.last != last:
             raise CorruptLogError(
                 f"{thl.url}/{info.key} ends at seqno {info.last}, the next segment begins at {last + 1}: nothing is purged "
@@ -187,15 +190,15 @@ def _finish(thl: Log) -> None:
             break
         below.append(item.key)
     if below:
-        for name in _unnamed_catalogs(thl, below, low_water):
+        for name in _unnamed_catalogs(thl, below):
             thl.storage.delete(name)
         for key in below:
             thl.storage.delete(key)
     clear_low_water(thl.storage)
 
 
-def _unnamed_catalogs(thl: Log, below: list[str], low_water: int) -> set[str]:
-    """Catalogs that segments below the low-water mark name, and none above it."""
+def _unnamed_catalogs(thl: Log, below: list[str]) -> set[str]:
+    """Catalogs that segments below the low-water mark name, and none that the log holds."""
     names: set[str] = set()
     for key in below:
         try:
@@ -204,8 +207,8 @@ def _unnamed_catalogs(thl: Log, below: list[str], low_water: int) -> set[str]:
             continue  # another purge was quicker
         names.add(info.resume.catalog)
     names.discard("")
-    if names:
-        for info in thl.segments(low_water):
+    if names and (head := thl.head()) is not None:
+        for info in thl.segments(head.first):
             names.discard(info.resume.catalog)
             if not names:
                 break

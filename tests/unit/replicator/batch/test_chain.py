@@ -15,9 +15,19 @@ from hypothesis import strategies as st
 
 from airflow_provider_tungsten.replicator.batch.chain import check_range, plan_key
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
-from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, RangeError, UnsupportedError
+from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    DivergedError,
+    GapError,
+    RangeError,
+    UnsupportedError,
+)
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage
+from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.event import event_id
+from airflow_provider_tungsten.replicator.thl.retention import purge
+from airflow_provider_tungsten.replicator.thl.settings import Retention
 from tests.unit.replicator.batch.logs import ITEMS, WIDER, Logbook, gap, position, rows, statement
 
 
@@ -304,3 +314,48 @@ def test_the_fingerprint_follows_what_makes_the_bytes_and_nothing_else(book: Log
 
 def test_plans_are_read_as_they_are_asked_for(planned: Logbook) -> None:
     assert spans(list(islice(planned.chain().plans(3), 1))) == [(3, 4)]
+
+
+def purge_all_but_the_newest(book: Logbook) -> int:
+    """:returns: the first seqno that is left."""
+    head = book.log.head()
+    assert head is not None
+    appliers.register(book.log, "first", folder="s3://bucket/first", token="t")
+    appliers.mirror(book.log, "first", appliers.Applied(head.last, 0, "e", 0, head.uuid), token="t")
+    return purge(book.log, expected=(), token="t", retention=Retention(max_bytes=1)).first
+
+
+def test_an_applier_that_begins_on_a_purged_log_asks_for_the_state_of_its_target(book: Logbook) -> None:
+    book.add(rows(), rows(), segment_events=1)
+    assert purge_all_but_the_newest(book) == 2
+    with pytest.raises(
+        GapError, match=r"begins at seqno 2, .* behind bin.000001:0*101;.*acknowledge_gap` set to 1"
+    ):
+        extend(book)
+    book.chain().acknowledge_gap(1, "t")
+    purged, plan = extend(book)
+    assert (purged.first, purged.last, purged.effect, purged.transactions) == (0, 1, "records", 0)
+    assert (purged.event_id, plan.previous_event_id) == (event_id("bin.000001", 101),) * 2
+    assert (plan.first, plan.last, plan.transactions) == (2, 2, 1)
+    manifest = write_batch(book.log, purged, book.service, "redshift", book.store, token="t")
+    assert (manifest.plan, manifest.tables) == (purged, ())
+    book.add(rows())
+    assert spans(extend(book)) == [(3, 3)]
+
+
+def test_a_chain_goes_on_right_behind_what_was_purged_and_no_later(book: Logbook) -> None:
+    book.add(rows(), segment_events=1)
+    extend(book)
+    book.add(rows(), rows(), segment_events=1)
+    appliers.remove(book.log, "redshift", "t")
+    assert purge_all_but_the_newest(book) == 3
+    chain = book.chain()
+    with pytest.raises(ConfigurationError, match="was removed from the log"):
+        chain.extend(token="t", limit=9, waiting=False)
+    removed = book.log.storage
+    for key in ("registered", "removed"):
+        removed.delete(f"appliers/redshift/{key}.json")
+    with pytest.raises(
+        GapError, match=r"goes on behind seqno 1, but the THL begins at 3: what lies between was purged"
+    ):
+        extend(book)

@@ -310,3 +310,22 @@ def test_two_purges_at_once_do_what_one_does(log: Log) -> None:
     assert failures == []
     assert held(log) == [31]
     assert fresh(log).first_seqno() == 31
+
+
+def test_a_purge_that_meets_another_one_at_work_leaves_the_rest_to_it(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied(log, 40)
+    listed = list(log.storage.list("thl-"))
+    slow = fresh(log)
+    monkeypatch.setattr(retention, "_segments", lambda thl, first: iter(listed))
+    found = retention._floor(slow, ())
+    monkeypatch.setattr(retention, "_floor", lambda thl, expected: purged_by_another(log, monkeypatch, found))
+    assert purged(slow, retention=Retention(max_age=timedelta(seconds=1))) == Purged(31, 0, 0, "")
+
+
+def purged_by_another(log: Log, monkeypatch: pytest.MonkeyPatch, found: tuple[int, str]) -> tuple[int, str]:
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_floor", lambda thl, expected: found)
+        purged(fresh(log), through=30)
+    return found
