@@ -33,7 +33,16 @@ def book(tmp_path: Path) -> Logbook:
 
 def branch(book: Logbook) -> Branch:
     chain, settings = book.chain(), book.service.appliers["redshift"]
-    return Branch(book.service, "redshift", settings, book.log, book.store, None, chain)
+    return Branch(
+        book.service,
+        "redshift",
+        settings,
+        book.log,
+        book.store,
+        None,
+        chain,
+        lambda store: open_storage(store.url),
+    )
 
 
 def skip_it(book: Logbook, seqno: int, applied: int = -1, why: str = "broken") -> Skip:
