@@ -16,7 +16,7 @@ from airflow_provider_tungsten.replicator.extractor import ExtractResult, extrac
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.source.heartbeat import heartbeat_grant
-from airflow_provider_tungsten.replicator.storage import S3Storage, Storage, new_token, open_storage
+from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.targets import load
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.appliers import Applied
@@ -183,8 +183,8 @@ def test_an_idle_source_has_a_true_lag_and_leaves_the_target_alone(shop: Shop) -
 
 
 @pytest.fixture
-def store(s3: S3, bucket: str) -> S3Storage:
-    return S3Storage(f"s3://{bucket}/thl", client=s3.client())
+def store(s3: S3, bucket: str) -> Storage:
+    return open_storage(f"s3://{bucket}/thl", s3_client=s3.client())
 
 
 def registered(log: Log, applied: int) -> None:
@@ -194,7 +194,7 @@ def registered(log: Log, applied: int) -> None:
     appliers.mirror(log, "redshift", Applied(applied, 0, "e", 0, head.uuid), token="load")
 
 
-def test_a_reader_of_s3_that_is_overtaken_by_a_purge_gets_a_range_error(store: S3Storage) -> None:
+def test_a_reader_of_s3_that_is_overtaken_by_a_purge_gets_a_range_error(store: Storage) -> None:
     log = new_log(store)
     chunk = [transaction(seqno, payload=os.urandom(1 << 20)) for seqno in range(1, 31)]
     write(log, chunk, per_segment=100)
@@ -209,7 +209,7 @@ def test_a_reader_of_s3_that_is_overtaken_by_a_purge_gets_a_range_error(store: S
     assert [item.key for item in store.list("shop/thl-")] == ["shop/thl-0000000000000000032.parquet"]
 
 
-def test_purges_beside_extraction_and_planning_never_take_what_is_needed(store: S3Storage) -> None:
+def test_purges_beside_extraction_and_planning_never_take_what_is_needed(store: Storage) -> None:
     log = new_log(store, 1)
     registered(log, 0)
     failures: list[BaseException] = []
