@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import TypeAdapter
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError
-from airflow_provider_tungsten.replicator.service import load_service
 from airflow_provider_tungsten.replicator.settings import Name, Store
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentInfo, key_of
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.service import Service
 
 ThlUrl = Annotated[
     str | None,
@@ -63,16 +65,31 @@ def open_place(url: str) -> Storage:
     return open_storage(Store(url=url if "://" in url else str(Path(url).absolute())).url)
 
 
+def service_in(config: Path) -> Service:
+    """:raises ConfigurationError: no service's file."""
+    # Imported here: whoever says --thl and --service need not wait for the settings of all appliers.
+    from airflow_provider_tungsten.replicator.service import load_service
+
+    return load_service(config)
+
+
 def open_log(thl: str | None, service: str | None, config: Path | None) -> Log:
     """The log of ``service`` below ``thl``, or that of the service in the file ``config``.
 
-    :raises ConfigurationError: neither told, or a wrong file.
+    :raises ConfigurationError: neither is told, or both; a wrong file.
     """
-    if thl and service:
-        return Log(open_place(thl), TypeAdapter(Name).validate_python(service))
+    if bool(thl or service) == bool(config):
+        raise ConfigurationError(
+            "say which log: either --thl URL and --service NAME, or --config FILE of the service; what TUNGSTEN_THL, "
+            "TUNGSTEN_SERVICE and TUNGSTEN_CONFIG hold counts, too"
+        )
     if config is None:
-        raise ConfigurationError("say which log: --thl URL --service NAME, or --config FILE of the service")
-    known = load_service(config)
+        if not (thl and service):
+            raise ConfigurationError(
+                "--thl and --service belong together: give both, or --config FILE of the service"
+            )
+        return Log(open_place(thl), TypeAdapter(Name).validate_python(service))
+    known = service_in(config)
     if not known.thl.url.startswith("s3://"):
         return Log(open_storage(known.thl.url), known.service)
     # Imported here: connections bring the drivers of all servers along.

@@ -13,7 +13,6 @@ from pydantic import ByteSize, TypeAdapter
 from airflow_provider_tungsten.replicator.cli import logs, output
 from airflow_provider_tungsten.replicator.cli.logs import open_log
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.service import load_service
 from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl import retention
 from airflow_provider_tungsten.replicator.thl.retention import Purged
@@ -61,7 +60,7 @@ def purge(
         run = partial(
             retention.purge,
             log,
-            expected=load_service(config).appliers if config else (),
+            expected=logs.service_in(config).appliers if config else (),
             token=new_token("tungsten thl purge"),
             retention=None if through is not None else limits,
             through=through,

@@ -9,12 +9,11 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, RangeError
-from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import ObjectInfo, ObjectMissingError
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.appliers import Applied, Position
@@ -28,6 +27,9 @@ from airflow_provider_tungsten.replicator.thl.low_water import (
 )
 from airflow_provider_tungsten.replicator.thl.segment import SegmentInfo, SegmentReader, first_of, key_of
 from airflow_provider_tungsten.replicator.thl.settings import Retention
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.service import Service
 
 log = structlog.get_logger(__name__)
 

@@ -191,7 +191,9 @@ def test_values_cannot_disturb_the_terminal_and_json_has_them_whole(book: Logboo
         (("-service", "Shop"), "String should match pattern"),
         (("-service", "other"), "/thl/other holds no log yet: extract first, or see whether"),
         (("-thl", "ftp://x"), "give s3://bucket/prefix or an absolute folder"),
-        (("-conf", "/no/such.yaml", "-service", ""), "cannot read service file /no/such.yaml"),
+        (("-service", ""), "--thl and --service belong together"),
+        (("-conf", "/no/such.yaml"), "either --thl URL and --service NAME, or --config"),
+        (("-conf", "/no/such.yaml", "-thl", "", "-service", ""), "cannot read service file /no/such.yaml"),
     ],
 )
 def test_what_is_not_there_is_said(
