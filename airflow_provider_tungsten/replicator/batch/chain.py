@@ -65,7 +65,8 @@ def check_range(log: Log, first: int | None, last: int | None) -> None:
     if head is None:
         raise RangeError("the THL does not exist yet: there are no seqnos to choose from")
     lowest = log.first_seqno()
-    exists = f"the THL holds seqnos {lowest} to {head.last}"
+    purged = f"; what lies before {lowest}, the low-water mark, was purged and is gone" if lowest else ""
+    exists = f"the THL holds seqnos {lowest} to {head.last}{purged}"
     for name, seqno in (("from_seqno", first), ("to_seqno", last)):
         if seqno is not None and not lowest <= seqno <= head.last:
             raise RangeError(f"{name} {seqno} does not exist: {exists}")

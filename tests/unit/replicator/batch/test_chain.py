@@ -341,6 +341,10 @@ def test_an_applier_that_begins_on_a_purged_log_asks_for_the_state_of_its_target
     assert (manifest.plan, manifest.tables) == (purged, ())
     book.add(rows())
     assert spans(extend(book)) == [(3, 3)]
+    with pytest.raises(
+        RangeError, match=r"from_seqno 1 does not exist: .* 2 to 3; what lies before 2, the low-water mark"
+    ):
+        check_range(book.log, 1, 3)
 
 
 def test_a_chain_goes_on_right_behind_what_was_purged_and_no_later(book: Logbook) -> None:
