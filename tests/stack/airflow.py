@@ -97,6 +97,8 @@ class Airflow(Server):
         connections = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(c) for name, c in self._connections.items()}
         return {
             "AIRFLOW_HOME": str(self.folder),
+            # Of several checkouts the one that runs the tests.
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "PATH": f"{_programs()}{os.pathsep}{os.environ['PATH']}",
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **connections,
