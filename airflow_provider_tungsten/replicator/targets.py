@@ -68,6 +68,7 @@ def open_target(branch: Branch, redshift: RedshiftConnector, *, token: str) -> B
         from airflow_provider_tungsten.replicator.custom.files import BatchFiles
         from airflow_provider_tungsten.replicator.custom.target import ApplierContext, CustomTarget
 
-        context = ApplierContext(*names, applier.options, BatchFiles(branch.folder))
+        files = BatchFiles(branch.folder, applier.csv)
+        context = ApplierContext(*names, applier.options, applier.csv, files)
         return CustomTarget(applier.class_, context)
     raise ConfigurationError(f"applier {branch.name}: there is no target of type {applier.type}")

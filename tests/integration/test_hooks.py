@@ -94,7 +94,7 @@ def fill(book: Logbook, definition: TableDefinition) -> None:
         rows(definition, (1, "one"), (2, 'two "quoted",\n')),
         rows(definition, (1, "one"), (10, None), kind=Kind.UPDATE),
         rows(definition, (2, 'two "quoted",\n'), kind=Kind.DELETE),
-        rows(definition, (3, ""), (4, "\\N")),
+        rows(definition, (3, ""), (4, "\\N"), (5, "null")),
     )
 
 
@@ -103,7 +103,7 @@ def test_the_documented_target_holds_what_the_log_says(copies: Copies) -> None:
     fill(copies.book, ITEMS)
     copies.write()
     result = copies.load()
-    expected = [("10", None), ("3", ""), ("4", "\\N")]
+    expected = [("10", None), ("3", ""), ("4", "\\N"), ("5", "null")]
     assert copies.query('SELECT * FROM "shop.orders" ORDER BY id') == expected
     assert copies.query('SELECT * FROM "shop.items" ORDER BY id') == expected
     assert copies.query("SELECT json_extract(position, '$.seqno') FROM tungsten_position") == [(8,)]
@@ -137,7 +137,7 @@ def test_a_load_that_dies_in_a_batch_leaves_rows_and_position_as_they_were(
     assert seqno == 2
     assert copies.query('SELECT * FROM "shop.orders" ORDER BY id') == [("10", None), ("2", 'two "quoted",\n')]
     copies.load()
-    assert copies.query('SELECT id FROM "shop.orders" ORDER BY id') == [("10",), ("3",), ("4",)]
+    assert copies.query('SELECT id FROM "shop.orders" ORDER BY id') == [("10",), ("3",), ("4",), ("5",)]
 
 
 def test_loads_at_once_apply_everything_once(copies: Copies) -> None:
@@ -148,4 +148,4 @@ def test_loads_at_once_apply_everything_once(copies: Copies) -> None:
         results = [future.result() for future in [pool.submit(copies.load) for _ in range(3)]]
     assert sum(result.batches for result in results) == 8
     assert {result.position.seqno for result in results} == {16}
-    assert copies.query('SELECT id FROM "shop.orders" ORDER BY id') == [("10",), ("3",), ("4",)]
+    assert copies.query('SELECT id FROM "shop.orders" ORDER BY id') == [("10",), ("3",), ("4",), ("5",)]

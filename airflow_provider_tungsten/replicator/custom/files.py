@@ -15,6 +15,8 @@ from typing import BinaryIO, cast
 import zstandard
 
 from airflow_provider_tungsten.replicator.batch.manifest import Part, TableBatch
+from airflow_provider_tungsten.replicator.batch.presets import Csv
+from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.storage import LocalStorage, Storage
 
 
@@ -22,10 +24,12 @@ class BatchFiles:
     """The files of an applier, as its batches' manifests name them.
 
     :param store: the applier's folder.
+    :param settings: of its CSV.
     """
 
-    def __init__(self, store: Storage) -> None:
+    def __init__(self, store: Storage, settings: Csv) -> None:
         self._store = store
+        self._settings = settings
 
     def url(self, part: Part) -> str:
         """``s3://bucket/…``, or the path of a local file."""
@@ -52,12 +56,27 @@ class BatchFiles:
     def rows(self, table: TableBatch) -> Iterator[tuple[str | None, ...]]:
         """The rows of all parts in the order of the log: header columns, then the table's; None is NULL.
 
-        For the dialect that appliers of type ``custom`` have of themselves: commas, quotes doubled inside quotes.
+        :raises ConfigurationError: the dialect is not one that Python's csv reads back: NULL a sentinel, quotes doubled.
         """
+        dialect = self._settings.dialect
+        if (
+            dialect.null is not None
+            or dialect.escape != dialect.quote
+            or dialect.record_separator[-1] != "\n"
+        ):
+            raise ConfigurationError(
+                f"rows() reads CSV of the preset redshift, not of {self._settings.preset} with these settings: set the applier's "
+                "csv.preset to redshift, or read the files by open_csv()"
+            )
         csv.field_size_limit(sys.maxsize)
         with ExitStack() as opened:
             for part in table.parts:
                 file = opened.enter_context(self.open_csv(part))
                 text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-                for row in csv.reader(text, strict=True):
+                lines = csv.reader(
+                    text, delimiter=dialect.field_separator, quotechar=dialect.quote, strict=True
+                )
+                if self._settings.effective("use_headers"):
+                    next(lines)
+                for row in lines:
                     yield tuple(None if value == table.null else value for value in row)

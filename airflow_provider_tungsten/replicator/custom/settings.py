@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from airflow_provider_tungsten.replicator.batch.presets import Csv
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+
+
+class CustomCsv(Csv):
+    """The preset by which any reader of CSV tells NULL from every text, if no other is asked for."""
+
+    preset: Literal["default", "hive", "mysql", "oracle", "vertica", "redshift", "custom"] = "redshift"
 
 
 class CustomApplier(ApplierSettings):
@@ -22,3 +29,4 @@ class CustomApplier(ApplierSettings):
     type: Literal["custom"]
     class_: Annotated[str, Field(alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
     options: Mapping[str, Any] = {}
+    csv: CustomCsv = CustomCsv()

@@ -15,6 +15,7 @@ from typing import Any
 from airflow_provider_tungsten.replicator.batch.apply import BatchApplier
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import Position
+from airflow_provider_tungsten.replicator.batch.presets import Csv
 from airflow_provider_tungsten.replicator.custom.files import BatchFiles
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
@@ -33,12 +34,14 @@ class ApplierContext:
 
     :param service, applier: their names.
     :param options: as the settings have them.
+    :param csv: the settings of the files' text; ``csv.dialect`` has separators, quotes and escapes.
     :param files: the files that batches name.
     """
 
     service: str
     applier: str
     options: Mapping[str, Any]
+    csv: Csv
     files: BatchFiles
 
 

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_tungsten.replicator.batch.manifest import TableBatch
 from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.custom.files import BatchFiles
+from airflow_provider_tungsten.replicator.custom.settings import CustomCsv
 from airflow_provider_tungsten.replicator.custom.target import ApplierContext, CustomTarget, load_class
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
@@ -101,7 +102,8 @@ def test_a_module_that_fails_while_it_is_imported_is_named(
 
 
 def target(tmp_path: Path, **answers: Any) -> CustomTarget:
-    context = ApplierContext("shop", "mine", answers, BatchFiles(open_storage(str(tmp_path))))
+    files = BatchFiles(open_storage(str(tmp_path)), CustomCsv())
+    context = ApplierContext("shop", "mine", answers, CustomCsv(), files)
     return CustomTarget(f"{__name__}.Fits", context)
 
 
