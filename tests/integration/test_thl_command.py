@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.integration.extraction import NAME, Extraction
+from airflow_provider_tungsten.replicator.storage import open_storage
+from tests.integration.extraction import NAME, Extraction, service
 from tests.integration.value_types import KINDS, Kind
 from tests.stack.mysql import MySQL
 from tests.stack.s3 import S3
 from tests.unit.replicator.cli.commands import objects, run
+from tests.unit.replicator.thl.support import new_log
 
 SESSION = ("SET sql_mode = '', time_zone = '+00:00'",)
 
@@ -88,3 +91,17 @@ def test_a_log_on_s3_is_shown_like_one_in_a_folder(
         assert local.stdout == remote.stdout
     [found] = objects(run("thl", "info", "-json", *places[1]))
     assert found["logDirectory"] == f"s3://{bucket}/thl/{NAME}"
+
+
+def test_a_services_file_names_the_connection_to_its_log(
+    s3: S3, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_log(open_storage(f"s3://{bucket}/thl", s3_client=s3.client()))
+    for name in s3.env:
+        monkeypatch.delenv(name, raising=False)
+    extra = {"endpoint_url": s3.endpoint_url, "region_name": s3.region}
+    connection = {"conn_type": "aws", "login": s3.access_key, "password": s3.secret_key, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    file = tmp_path / "shop.yaml"
+    file.write_text(json.dumps(service(f"s3://{bucket}/thl").model_dump(mode="json", exclude_unset=True)))
+    assert run("thl", "list", "--config", file).stdout.startswith("SEQ# = 0 / FRAG# = 0 (last frag)\n")

@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
-from airflow_provider_tungsten.replicator.binlog.rows import RowReader
+from airflow_provider_tungsten.replicator.binlog.rows import RowReader, ValueRefused
 from airflow_provider_tungsten.replicator.cli import values
+from airflow_provider_tungsten.replicator.errors import DataError
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 
 MOST_CHARACTERS = 1000
@@ -35,11 +36,17 @@ def _reader(definition: str) -> RowReader:
 def rows_of(event: ThlEvent) -> list[Row]:
     """Of every row its image before and after the change, as canonical texts; None where the change has none.
 
+    :raises DataError: bytes that are no text in their column's character set.
     :raises CorruptLogError: images that do not fit the table's definition.
     """
     if event.kind not in ROW_KINDS or not event.definition:
         return []
-    images = _reader(event.definition).rows(event.payload or b"", event.kind)
+    try:
+        images = _reader(event.definition).rows(event.payload or b"", event.kind)
+    except ValueRefused as error:
+        raise DataError(
+            f"seqno {event.seqno}, {event.schema_name}.{event.table_name}: {error}; -headers shows the event without its rows"
+        ) from error
     if event.kind == Kind.UPDATE:
         return list(zip(images[::2], images[1::2], strict=True))
     if event.kind == Kind.DELETE:

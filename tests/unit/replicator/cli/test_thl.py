@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shlex
 import signal
 from pathlib import Path
@@ -169,6 +171,20 @@ def test_purge_deletes_nothing_by_mistake(
     assert result.exit_code == WRONG_ARGUMENTS
     assert said in result.stderr
     assert len(keys(four_files)) == 4
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"n\n", 4), (b"y\n", 1)])
+def test_purge_asks_whoever_is_there(four_files: Logbook, shop: Shop, answer: bytes, left: int) -> None:
+    apply_up_to(four_files, 5)
+    leader, follower = pty.openpty()
+    os.write(leader, answer)
+    with shop.start("purge", "-high", 4, stdin=follower) as process:
+        assert process.stderr is not None
+        assert b"Delete 3 files, " in process.stderr.read()
+    os.close(follower)
+    os.close(leader)
+    assert process.returncode == 0
+    assert len(keys(four_files)) == left
 
 
 def test_every_command_has_an_example_in_its_help(shop: Shop) -> None:

@@ -293,3 +293,13 @@ def test_a_heartbeat_has_its_name_and_no_statement(book: Logbook, shop: Shop) ->
     [event] = objects(shop("list", "-seqno", 1, "-json"))
     assert event["metadata"]["heartbeat"] == "NOON"
     assert "sql" not in event
+
+
+def test_bytes_that_are_no_text_are_named(book: Logbook, shop: Shop) -> None:
+    bad = b"\x00" + (1).to_bytes(4, "little") + (1).to_bytes(2, "little") + b"\xff"
+    book.add(rows(), rows(ORDERS) | {"payload": bad})
+    result = shop("list", "-low", 1)
+    assert result.exit_code == NEEDS_A_PERSON
+    assert result.stdout.startswith("SEQ# = 1 / ")
+    assert "seqno 2, shop.orders: column note holds" in result.stderr
+    assert listed(shop, "-seqno", 2) == [2]
