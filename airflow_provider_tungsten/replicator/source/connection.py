@@ -178,8 +178,14 @@ def grant(user: str) -> str:
 def _tls(endpoint: MySQLEndpoint) -> ssl.SSLContext | None:
     if endpoint.ssl_mode == "disabled":
         return None
+    trusting = endpoint.ssl_mode in ("preferred", "required") and not endpoint.ssl_ca
     try:
-        context = ssl.create_default_context(cafile=endpoint.ssl_ca)
+        # To read the system's authorities takes as long as to read megabytes of log.
+        context = (
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if trusting
+            else ssl.create_default_context(cafile=endpoint.ssl_ca)
+        )
         if endpoint.ssl_cert:
             context.load_cert_chain(endpoint.ssl_cert, endpoint.ssl_key)
     except (OSError, ssl.SSLError) as error:
@@ -190,7 +196,6 @@ def _tls(endpoint: MySQLEndpoint) -> ssl.SSLContext | None:
     # MySQL makes its own certificates in a form that strict checking, Python's default since 3.13, refuses.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.check_hostname = endpoint.ssl_mode == "verify_identity"
-    trusting = endpoint.ssl_mode in ("preferred", "required") and not endpoint.ssl_ca
     context.verify_mode = ssl.CERT_NONE if trusting else ssl.CERT_REQUIRED
     return context
 
