@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
+from airflow_provider_tungsten.replicator.errors import StorageError
 from airflow_provider_tungsten.replicator.thl.event import Kind
 
 _HEAD = struct.Struct("<BIIII")  # kind, table, rows, bytes of the payload, bytes of the options
@@ -38,6 +39,7 @@ class Spool:
     """Fragments in order. More than `limit` bytes of them are moved to a temporary file that has no name.
 
     :param limit: bytes to keep in memory.
+    :raises StorageError: (where something is added) the file cannot be written.
     """
 
     def __init__(self, limit: int) -> None:
@@ -93,16 +95,26 @@ class Spool:
         self._bytes = self._count = 0
 
     def _to_disk(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tungsten-spool-")
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="tungsten-spool-")
+            self._write(self._file)
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(
+                f"a transaction larger than {self._limit} bytes waits for its commit in a temporary file, which cannot be "
+                f"written: {error}; free space in {tempfile.gettempdir()} or set TMPDIR"
+            ) from error
+        self._memory.clear()
+        self._bytes = 0
+
+    def _write(self, file: IO[bytes]) -> None:
         for kind, table, rows, payload, options in self._memory:
             extra = json.dumps(options).encode() if options else b""
             number = self._tables.setdefault(table, len(self._tables))
-            self._file.write(_HEAD.pack(_KINDS.index(kind), number, rows, len(payload), len(extra)))
-            self._file.write(payload)
-            self._file.write(extra)
-        self._memory.clear()
-        self._bytes = 0
+            file.write(_HEAD.pack(_KINDS.index(kind), number, rows, len(payload), len(extra)))
+            file.write(payload)
+            file.write(extra)
 
     def _place(self, file: IO[bytes], number: int) -> int:
         """Where a fragment begins; the file stands there."""

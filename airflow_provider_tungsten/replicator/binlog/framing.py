@@ -22,6 +22,8 @@ __all__ = ["Dump", "Event", "EventStream", "payload_events"]
 _HEADER = 19
 # MySQL's largest packet, and what stands in front of the values; the same as of events that are not compressed.
 _LARGEST_EVENT = (1 << 30) + (1 << 16)
+# Zstandard's best: four bytes for a block of 128 KiB of one byte (RFC 8878, 3.1.1.2).
+_BEST_RATIO = 1 << 15
 _ZSTD, _NONE = 0, 255
 
 
@@ -116,7 +118,10 @@ def _payload(event: Event) -> _Payload:
     compression = fields.get(2, _NONE)
     if length != len(body) - at:
         raise CorruptLogError(f"{event.place}: it is not as long as it says")
-    return _Payload(compression, fields.get(3, length) if compression == _ZSTD else length, at, length)
+    size = fields.get(3, length) if compression == _ZSTD else length
+    if size > length * _BEST_RATIO:
+        raise CorruptLogError(f"{event.place}: it of {length} bytes says that it holds {size}")
+    return _Payload(compression, size, at, length)
 
 
 def _decompressed(data: memoryview) -> BinaryIO:

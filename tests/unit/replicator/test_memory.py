@@ -73,11 +73,12 @@ LITTLE = bare([*Events(0).one_row()])
 @pytest.mark.parametrize(
     ("packed", "size", "compression", "message"),
     [
-        (zstandard.compress(LITTLE), GIB, 0, "ends inside an event|does not fit"),
-        (zstandard.compress(bytes(19) + LITTLE), GIB, 0, "does not fit"),
+        (zstandard.compress(LITTLE), GIB, 0, f"says that it holds {GIB}"),
+        (zstandard.compress(LITTLE), 2 * MIB, 0, "ends inside an event|does not fit"),
+        (zstandard.compress(bytes(19) + LITTLE), 2 * MIB, 0, "does not fit"),
         (
-            zstandard.compress(LITTLE[:9] + GIB.to_bytes(4, "little") + LITTLE[13:]),
-            GIB,
+            zstandard.compress(LITTLE[:9] + MIB.to_bytes(4, "little") + LITTLE[13:]),
+            2 * MIB,
             0,
             "ends inside an event",
         ),
@@ -86,7 +87,16 @@ LITTLE = bare([*Events(0).one_row()])
         (zstandard.compress(bytes(GIB // 4), 1), GIB // 4, 0, "does not fit"),
         (LITTLE, len(LITTLE), 7, "unknown algorithm 7"),
     ],
-    ids=["little", "zeros", "a huge event", "less", "more", "a bomb of nothing", "another algorithm"],
+    ids=[
+        "an impossible size",
+        "little",
+        "zeros",
+        "a huge event",
+        "less",
+        "more",
+        "a bomb of nothing",
+        "another algorithm",
+    ],
 )
 def test_a_compressed_transaction_that_is_not_what_it_says(
     packed: bytes, size: int, compression: int, message: str

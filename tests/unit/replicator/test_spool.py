@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
+from airflow_provider_tungsten.replicator.errors import StorageError
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind
 
@@ -25,6 +28,23 @@ def test_fragments_come_back_as_they_went_in(limit: int, on_disk: bool) -> None:
         spool.add(fragment)
     assert (len(spool), spool.on_disk) == (len(FRAGMENTS), on_disk)
     assert list(spool) == FRAGMENTS
+
+
+def fill(spool: Spool) -> None:
+    for _ in range(40):
+        spool.add(Fragment(Kind.INSERT, TableKey("s", "t", "{}"), 1, bytes(100_000)))
+
+
+def test_a_disk_that_is_full_is_named_with_the_way_out() -> None:
+    spool = Spool(1_000_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"larger than 1000000 bytes .* File too large; .* set TMPDIR"):
+            fill(spool)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    spool.clear()
 
 
 def test_a_cleared_spool_is_as_new() -> None:
