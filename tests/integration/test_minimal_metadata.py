@@ -16,7 +16,10 @@ from airflow_provider_tungsten.replicator.errors import (
 from airflow_provider_tungsten.replicator.extractor import reposition
 from airflow_provider_tungsten.replicator.schema.store import read_catalog
 from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.source.heartbeat import heartbeat_grant
 from airflow_provider_tungsten.replicator.storage import new_token
+from airflow_provider_tungsten.replicator.thl import appliers
+from airflow_provider_tungsten.replicator.thl.retention import purge
 from tests.integration.extraction import NAME, Extraction, endpoint
 from tests.stack.mysql import MySQL
 
@@ -181,3 +184,24 @@ def test_a_log_that_named_its_columns_and_no_longer_does_stops_with_the_mend(sho
     with pytest.raises(UnsupportedError, match=r"shop\.t: .*SET GLOBAL binlog_row_metadata=FULL"):
         shop.run()
     assert shop.kinds()[-1] == "insert t 1"
+
+
+def test_the_heartbeat_needs_no_names_and_catalogs_go_with_what_is_purged(shop: Extraction) -> None:
+    shop.mysql.execute(heartbeat_grant(shop.mysql.user, NAME))
+    shop.run(heartbeat=True)
+    shop.mysql.execute("ALTER TABLE t ADD COLUMN z INT", database="shop")
+    row(shop, 1)
+    last = shop.run(heartbeat=True).last
+    assert [kind for kind in shop.kinds() if kind == "heartbeat"] == ["heartbeat"] * 2
+    before = catalogs(shop)
+    head = shop.log.head()
+    assert head is not None
+    assert last is not None
+    appliers.register(shop.log, "redshift", folder="s3://bucket/files", token="t")
+    appliers.mirror(shop.log, "redshift", appliers.Applied(last, 0, "e", 0, head.uuid), token="t")
+    purge(shop.log, expected=(), token="t", through=last)
+    assert catalogs(shop) == [head.resume.catalog]
+    assert len(before) > 1
+    row(shop, 2)
+    assert shop.run(heartbeat=True).rows == 1
+    shop.mysql.execute(f"DROP DATABASE tungsten_{NAME}")

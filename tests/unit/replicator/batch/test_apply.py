@@ -13,6 +13,9 @@ from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, T
 from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.errors import DataError, GapError, TargetError
 from airflow_provider_tungsten.replicator.storage import open_storage
+from airflow_provider_tungsten.replicator.thl import appliers
+from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.retention import purge
 from tests.integration.batches import Feed
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS
 
@@ -135,3 +138,22 @@ def test_a_commit_that_does_not_move_the_position_is_an_error(feed: Feed) -> Non
     feed.batch(ROWS)
     with pytest.raises(TargetError, match="3-5 was committed, and yet the target is at seqno 2"):
         load(forgetful, feed)
+
+
+def test_a_target_that_was_restored_is_brought_forward_out_of_the_files_of_what_the_log_lost(
+    feed: Feed,
+) -> None:
+    for _ in range(3):
+        feed.batch(ROWS)
+    target, applied = Memory(), []
+    for through in (2, 5, 8):
+        load(target, feed, through=through)
+        applied.append(target.position)
+    log = Log(feed.storage.sub("thl"), "shop")
+    appliers.register(log, "redshift", folder=feed.store.url, token="t")
+    appliers.mirror(log, "redshift", applied[-1], token="t")
+    assert purge(log, expected=(), token="t", through=5).first == 6
+    target.position = applied[0]
+    target.steps.clear()
+    assert (load(target, feed).first, target.position) == (3, applied[-1])
+    assert target.steps[1:5] == ["begin 3-5", "apply items", "apply orders", "commit 5"]
