@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,10 @@ class Proxy(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         super().__exit__(*args)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), BrokenPipeError | ConnectionResetError):  # of a killed client
+            super().handle_error(request, client_address)
 
     def client(self, attempts: int = 3) -> S3Client:
         return boto3.client(

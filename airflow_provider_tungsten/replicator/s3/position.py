@@ -68,15 +68,15 @@ class PositionFile:
         :raises PreflightError: it is another applier's.
         :raises CorruptLogError: it cannot be read, or does not say whose it is.
         """
+        data, version = self._read()
+        # Behind the position: it is written before the first one is.
         owner = owner_of(self._place)
         if owner is not None and (owner.service, owner.applier) != (self._service, self._applier):
             raise PreflightError(
                 f"applier {self._applier} of service {self._service}",
                 [f"{self.url} is the position of {owner}: give another metadata.url"],
             )
-        try:
-            data, version = self._place.read_version(KEY)
-        except ObjectMissingError:
+        if version is None:
             return Position(), None
         if owner is None:
             raise CorruptLogError(
@@ -87,6 +87,12 @@ class PositionFile:
             return from_json(data, owner.thl_uuid), version
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptLogError(f"{self.url} is not a position: {error!r}") from error
+
+    def _read(self) -> tuple[bytes, str | None]:
+        try:
+            return self._place.read_version(KEY)
+        except ObjectMissingError:
+            return b"", None
 
     def move(self, position: Position, version: str | None, now: float, token: str) -> None:
         """:param version: of the position that is to be replaced; None: there was none.

@@ -48,6 +48,8 @@ class ObjectChangedError(WriteConflictError):
         super().__init__(f"{place} was changed by another writer since it was read")
 
 
+WRITE_ONCE_CHECK = "_write_once_check"
+
 Source = bytes | Path | BinaryIO
 
 
@@ -128,13 +130,14 @@ class Storage(Protocol):
         """Removes the object; one that is not there is no error."""
 
     def check_write_once(self) -> str | None:
-        """Tries whether the store refuses to write an object twice, with objects of its own that it removes again.
+        """Tries whether the store refuses to write an object twice, with one of its own, ``_write_once_check``, which stays: so
+        whoever is killed leaves what everybody leaves.
 
         :returns: None where it does, else what is wrong and how to mend it.
         """
 
     def check_replace(self) -> str | None:
-        """The same for replacing an object of another version."""
+        """The same for replacing an object of another version, which is removed again."""
 
     def sub(self, prefix: str) -> Storage:
         """The same store, one folder down."""

@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import BinaryIO
 
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
+    WRITE_ONCE_CHECK,
     Group,
     ObjectChangedError,
     ObjectExistsError,
@@ -248,15 +248,11 @@ class LocalStorage:
 
     def check_write_once(self) -> str | None:
         self._remove_stale()
-        key = f"_write_once_check-{uuid.uuid4()}"
         try:
-            self.create(key, b"first", token="first")
-            try:
-                self.create(key, b"second", token="second")
-            except ObjectExistsError:
-                return None
-            finally:
-                self.delete(key)
+            for token in ("first", "second"):
+                self.create(WRITE_ONCE_CHECK, token.encode(), token=token)
+        except ObjectExistsError:
+            return None
         except StorageError as error:
             return str(error)
         return f"{self.url} lets a file be written twice; use a file system with exclusive hard links"

@@ -8,7 +8,6 @@ object's metadata tells.
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -27,6 +26,7 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_tungsten.replicator.errors import StorageError, StorageUnavailableError
 from airflow_provider_tungsten.replicator.storage.base import (
+    WRITE_ONCE_CHECK,
     Group,
     ObjectChangedError,
     ObjectExistsError,
@@ -365,15 +365,16 @@ class S3Storage:
         return None
 
     def _refuses_second(self, upload: Callable[[str, BinaryIO, str, int], None]) -> bool:
-        key = f"_write_once_check-{uuid.uuid4()}"
+        key = WRITE_ONCE_CHECK
         with _explained(self._place(key)):
-            self._put_once(key, io.BytesIO(b"first"), "first", 5)
+            try:
+                self._put_once(key, io.BytesIO(b"first"), "first", 5)
+            except ObjectExistsError:
+                pass  # of an earlier check
             try:
                 upload(key, io.BytesIO(b"second"), "second", 6)
             except ObjectExistsError:
                 return True
-            finally:
-                self._client.delete_object(**self._at(key))
         return False
 
     def check_replace(self) -> str | None:
