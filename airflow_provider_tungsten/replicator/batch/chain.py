@@ -253,8 +253,9 @@ class Chain:
 
     def _check_store(self, owner: Owner, token: str) -> None:
         """Before the first plan is made: write-once is honoured, and the place is nobody else's."""
-        finding = self.store.check_write_once()
-        found = [finding] if finding else list(claims.findings(self.store, owner, alone=False))
+        found = list(claims.findings(self.store, owner, alone=self._applier.alone))
+        if not found and (finding := self.store.check_write_once()):
+            found = [finding]
         if found:
             raise PreflightError(f"the store of applier {self._applier_name}", found)
         if self._applier.alone:

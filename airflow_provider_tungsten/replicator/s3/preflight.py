@@ -1,4 +1,4 @@
-"""What stands against an S3 applier before its first batch, all at once, each with its mend. Nothing is left behind."""
+"""What stands against an S3 applier before its first batch, all at once, each with its mend."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def findings(
     applier = service.applier(applier_name)
     assert isinstance(applier, S3Applier)
     place = position_place(applier, service.service, folder, open_store)
-    found = [finding for finding in (folder.check_write_once(), place.check_replace()) if finding]
+    found: list[str] = []
     head = log.head()
     claimed = claims.owner_of(claims.files_of(folder))
     # Before the log begins it has no uuid: then the place must be nobody's.
@@ -36,7 +36,8 @@ def findings(
         PositionFile(place, service.service, applier_name).read()
     except TerminalError as error:
         found.append(str(error))
-    return found
+    # Nothing is tried in what may be another's.
+    return found or [finding for finding in (folder.check_write_once(), place.check_replace()) if finding]
 
 
 def warnings(service: Service, applier_name: str) -> list[str]:

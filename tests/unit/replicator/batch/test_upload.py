@@ -12,6 +12,7 @@ from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
+from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
 from tests.unit.replicator.batch.logs import ITEMS, Logbook, rows
 
 
@@ -47,7 +48,10 @@ def test_the_stored_batch_is_the_one_that_was_staged(
 ) -> None:
     assert upload(book, staging) == staged
     names = {info.key for info in staging.list()}
-    assert {info.key for info in book.store.list()} == names | {"_batches/0000000000000000000.plan.json"}
+    assert {info.key for info in book.store.list()} == names | {
+        "_batches/0000000000000000000.plan.json",
+        WRITE_ONCE_CHECK,
+    }
     assert all(book.store.read(name) == staging.read(name) for name in names)
 
 

@@ -24,6 +24,7 @@ from airflow_provider_tungsten.replicator.errors import (
     TerminalError,
 )
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
 from tests.unit.replicator.durability import Disk
@@ -43,7 +44,11 @@ def write(book: Logbook, plan: Plan, **applier: Any) -> BatchManifest:
 
 
 def contents(store: Storage) -> dict[str, bytes]:
-    return {info.key: store.read(info.key) for info in store.list() if not info.key.endswith(".plan.json")}
+    return {
+        info.key: store.read(info.key)
+        for info in store.list()
+        if not info.key.endswith((".plan.json", WRITE_ONCE_CHECK))
+    }
 
 
 def text(store: Storage, table: TableBatch) -> str:
@@ -225,7 +230,7 @@ def test_all_that_the_batch_manifest_names_is_durable_before_it_is(
 
     def look(disk: Disk, path: Path) -> None:
         if path == root / manifest_key(plan.first, plan.last):
-            stored = [info.key for info in book.store.list() if not info.key.startswith("_batches/")]
+            stored = [info.key for info in book.store.list() if not info.key.startswith("_")]
             seen.append({key: disk.survives(root / key) for key in stored})
 
     disk = Disk(root, monkeypatch, look)
