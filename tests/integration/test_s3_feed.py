@@ -21,7 +21,7 @@ from botocore.config import Config
 
 from airflow_provider_tungsten.replicator.batch.apply import LoadResult, apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
-from airflow_provider_tungsten.replicator.batch.files import read_manifest
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.s3.applier import s3_target
 from airflow_provider_tungsten.replicator.service import Service, parse_service
@@ -127,8 +127,7 @@ def check_manifests(feed: Storage) -> int:
     """Every file that a listed manifest names is there, whole. Returns how many manifests there are."""
     listed = [match for info in feed.list("_batches/") if (match := MANIFEST.fullmatch(info.key))]
     for match in listed:
-        manifest = read_manifest(feed, int(match[1]), int(match[2]))
-        assert manifest is not None
+        manifest = BatchManifest.from_json(feed.read(match[0]))
         for part in (part for table in manifest.tables for part in table.parts):
             assert hashlib.sha256(feed.read(part.key)).hexdigest() == part.sha256
     return len(listed)

@@ -146,3 +146,14 @@ class FileNames:
                 "hash": sha256[:16],
             }
         )
+
+    def folder(self, table: tuple[str, str], partition: str) -> str:
+        """The folder below which all files of a table (and partition) lie, and no other's; without a slash at its end."""
+        fixed = re.split(r"\{(?:from|to|part|hash)\}", self._template)[0].rpartition("/")[0]
+        values = {
+            **self._fixed,
+            "schema": encoded(table[0]),
+            "table": encoded(table[1]),
+            "partition": partition,
+        }
+        return fixed.format_map(values)
