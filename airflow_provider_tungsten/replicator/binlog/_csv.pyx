@@ -77,7 +77,8 @@ cdef class CsvEncoder(Lines):
     cdef Slot _slots[3]
     cdef size_t _slot_count
     cdef bint _quoted
-    cdef bint _textual
+    cdef bint _has_event_id
+    cdef bint _has_gtid
     cdef int _digits
     cdef Opcode _old
     cdef Opcode _new
@@ -138,9 +139,11 @@ cdef class CsvEncoder(Lines):
         self._columns = len(codes)
         for at, code in enumerate(codes):
             self._codes[at] = code
-        self._textual = EVENT_ID in codes or GTID in codes
-        self._service = self._piece(self._field_of("service", service))
-        return self._set_texts("", "")
+        self._has_event_id, self._has_gtid = EVENT_ID in codes, GTID in codes
+        self._service.size = self._event_id.size = self._gtid.size = 0
+        if SERVICE in codes:
+            self._service = self._piece(self._field_of("service", service))
+        return 0
 
     def encode(
         self, const uint8_t[::1] payload not None, kind, *, seqno, row_id, int64_t commit_ts,
@@ -184,7 +187,7 @@ cdef class CsvEncoder(Lines):
         events.counts, events.offsets = &counts[0], &offsets[0]
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
-        event_ids, gtids = (run.event_ids, run.gtids) if self._textual else (None, None)
+        event_ids, gtids = (run.event_ids, run.gtids) if self._has_event_id or self._has_gtid else (None, None)
         encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids)
         return encoded, self._taken - start
 
@@ -206,7 +209,7 @@ cdef class CsvEncoder(Lines):
         self._borrow()
         try:
             while status == DONE and self._taken < size and (self._taken == start or self._out.size < limit):
-                if self._textual:
+                if self._has_event_id or self._has_gtid:
                     self._set_texts(event_ids[places[self._taken]], gtids[places[self._taken]])
                     until = self._taken + 1
                 with nogil:
@@ -225,7 +228,8 @@ cdef class CsvEncoder(Lines):
 
     cdef int _set_texts(self, event_id, gtid) except -1:
         event, transaction = self._texts = (
-            self._field_of("event_id", event_id or ""), self._field_of("gtid", gtid or "")
+            self._field_of("event_id", event_id or "") if self._has_event_id else b"",
+            self._field_of("gtid", gtid or "") if self._has_gtid else b"",
         )
         self._event_id.text, self._event_id.size = PyBytes_AS_STRING(event), len(event)
         self._gtid.text, self._gtid.size = PyBytes_AS_STRING(transaction), len(transaction)

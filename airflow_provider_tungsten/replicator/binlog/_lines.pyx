@@ -97,7 +97,7 @@ cdef class Lines(Values):
         self._quote, self._escape = ord(dialect.quote or "\0"), ord(dialect.escape or "\0")
         for byte in range(256):
             self._escaped[byte] = byte
-        if dialect.escape != dialect.quote:
+        if not dialect.doubles:
             for character, letter in LINE_BREAKS.items():
                 self._escaped[ord(character)] = ord(letter)
         suppressed = set(dialect.suppressed_characters)

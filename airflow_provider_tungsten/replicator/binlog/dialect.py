@@ -56,7 +56,7 @@ class Dialect:
         marks = {"field_separator": self.field_separator}
         if self.use_quotes != "never":
             marks["quote"] = self.quote
-        if self.escapes and (self.use_quotes == "never" or self.escape != self.quote):
+        if self.escapes and not self.doubles:
             marks["escape"] = self.escape
         for at, (name, mark) in enumerate(marks.items()):
             if mark in self.record_separator:
@@ -70,6 +70,11 @@ class Dialect:
         """Whether the escape does anything."""
         return self.use_quotes != "never" or self.escaped_characters != ""
 
+    @property
+    def doubles(self) -> bool:
+        """Whether all it does is to double the quote."""
+        return self.use_quotes != "never" and self.escape == self.quote
+
     def _check_escapes(self) -> None:
         for name in ("escaped_characters", "suppressed_characters"):
             for character in getattr(self, name):
@@ -81,13 +86,12 @@ class Dialect:
             raise ValueError(
                 f"{sorted(both)[0]!r} is in escaped_characters and in suppressed_characters: decide for one"
             )
-        if self.use_quotes != "never":
-            if self.escape == self.quote and set(self.escaped_characters) - {self.quote}:
-                raise ValueError(
-                    "escaped_characters: an escape that equals the quote can only double the quote; leave them out (inside "
-                    r"quotes every character is kept), or write another escape, like \\"
-                )
-        elif "\0" in self.escaped_characters:
+        if self.doubles and set(self.escaped_characters) - {self.quote}:
+            raise ValueError(
+                "escaped_characters: an escape that equals the quote can only double the quote; leave them out (inside "
+                r"quotes every character is kept), or write another escape, like \"
+            )
+        if "\0" in self.escaped_characters:
             raise ValueError(
                 "escaped_characters: NUL has no escaped form; suppressed_characters takes it out"
             )
