@@ -31,6 +31,7 @@ from airflow_provider_tungsten.replicator.batch.names import FileNames
 from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
+from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried
 from airflow_provider_tungsten.replicator.binlog.rows import (
     KINDS,
     NULL_CANDIDATES,
@@ -394,8 +395,9 @@ class _TableWriter:
 
     def _refused(self, seqno: int, error: ValueRefused) -> DataError:
         name = self._table.logged.name
+        why = "" if isinstance(error, NotCarried) else ", which the target cannot hold"
         return DataError(
-            f"{name}.{error.column}, seqno {seqno}: {error.reason}, which the target cannot hold. Exclude the "
+            f"{name}.{error.column}, seqno {seqno}: {error.reason}{why}. Exclude the "
             f"column (exclude_columns: {name}.{error.column}) or the "
             f"table (exclude: {name}) in the applier's rules: both work at once"
         )

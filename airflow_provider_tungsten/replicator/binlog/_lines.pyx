@@ -28,7 +28,7 @@ from airflow_provider_tungsten.replicator.binlog._values cimport (
 )
 
 from airflow_provider_tungsten.replicator.binlog.dialect import LINE_BREAKS
-from airflow_provider_tungsten.replicator.binlog.refusals import SentinelCollision, ValueRefused
+from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried, SentinelCollision
 
 cdef enum:
     # Bits of a text's bytes, besides those of `_values`.
@@ -195,11 +195,12 @@ cdef class Lines(Values):
         if status == COLLISION:
             raise SentinelCollision(name)
         if status == IS_NULL_TEXT:
-            raise ValueRefused(name, "a text that is the dialect's NULL, which has no quotes to tell them apart")
+            raise NotCarried(name, "a text that equals the dialect's NULL, which no quotes tell apart (set csv.null_value or use_quotes)")
         if status == UNWRITABLE:
-            raise ValueRefused(
+            character = chr(self._unwritable)
+            raise NotCarried(
                 name,
-                f"a text with {chr(self._unwritable)!r}, which the dialect neither quotes nor escapes (add it to "
+                f"a text with {character!r}, which the dialect neither quotes nor escapes (set csv.use_quotes, or add it to "
                 "csv.escaped_characters or csv.suppressed_characters)",
             )
         return 0

@@ -89,7 +89,7 @@ class Dialect:
         if self.doubles and set(self.escaped_characters) - {self.quote}:
             raise ValueError(
                 "escaped_characters: an escape that equals the quote can only double the quote; leave them out (inside "
-                r"quotes every character is kept), or write another escape, like \"
+                r"quotes every character is kept), or write another escape, like \\"
             )
         if "\0" in self.escaped_characters:
             raise ValueError(
@@ -99,14 +99,10 @@ class Dialect:
     def _check_null(self) -> None:
         null = self.null
         if null is None:
-            if self.use_quotes != "needed" or {"\\", "@"} & {
-                self.field_separator,
-                self.record_separator,
-                self.quote,
-                self.escape,
-            }:
+            marks = (self.field_separator, self.record_separator, self.quote, self.escape)
+            if self.use_quotes != "needed" or {"\\", "@"} & {*marks, *self.escaped_characters}:
                 raise ValueError(
-                    r"null_policy: a sentinel needs use_quotes: needed, and separators, quote and escape other than \ and @; "
+                    r"null_policy: a sentinel needs use_quotes: needed, and separators, quote and escapes other than \ and @; "
                     "write null_policy: null_value and a null_value"
                 )
             return
@@ -123,6 +119,8 @@ class Dialect:
             )
         if null != null.strip(" "):
             raise ValueError(f"null_value {null!r} begins or ends with a blank: write it without")
+        if self.escapes and not self.doubles and null.endswith(self.escape):
+            raise ValueError(f"null_value {null!r} would escape the separator behind it: write another, like \\N")
         if self.use_quotes == "never" and self.escapes and self._is_escaped_text(null):
             raise ValueError(
                 rf"null_value {null!r} is what a text becomes when it is escaped: write another, like \N"

@@ -35,3 +35,7 @@ class ValueRefused(DataError):
         self.column = column
         self.reason = reason
         super().__init__(f"column {column} holds {reason}")
+
+
+class NotCarried(ValueRefused):
+    """A text that the lines' dialect cannot carry."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,7 @@ def test_where_a_value_equals_the_null_sentinel_that_table_alone_takes_the_next(
     assert contents(book.store) == once
 
 
-@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "bzip2", "none"])
 def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook, compression: str) -> None:
     settings = {"csv": {"compression": compression}}
     book.add(rows(ORDERS, (1, "a"), (2, None)), rows(ITEMS))
@@ -128,6 +130,7 @@ def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook
     plain = {
         "zstd": lambda data: text(book.store, first.tables[1]).encode(),
         "gzip": gzip.decompress,
+        "bzip2": bz2.decompress,
         "none": bytes,
     }
     assert plain[compression](stored).endswith(b",2,\\N\n")
@@ -281,6 +284,43 @@ def test_records_alone_make_an_empty_batch(book: Logbook) -> None:
     book.add(position())
     (plan,) = book.chain().extend(token="t", limit=1, waiting=False, through=1)
     assert (plan.effect, write(book, plan).tables) == ("records", ())
+
+
+def test_a_feed_in_a_dialect_names_its_columns_in_every_part_and_counts_what_it_takes_out(
+    book: Logbook,
+) -> None:
+    values = [(number, f"a\t{number:0200d}") for number in range(2000)]
+    book.add(*[rows(ORDERS, *values)] * 4)
+    settings = {
+        "type": "s3",
+        "csv": {
+            "preset": "mysql",
+            "use_headers": True,
+            "suppressed_characters": "\\t",
+            "compression": "none",
+            "update_opcode": True,
+        },
+        "batches": {"part_bytes": 1 << 20},
+    }
+    manifest = write(book, plans(book, **settings)[0], **settings)
+    (table,) = manifest.tables
+    titles = ",".join(f'"{name}"' for name in (*manifest.header, "id", "note"))
+    for part in table.parts:
+        lines = book.store.read(part.key).decode().splitlines()
+        assert lines[0] == titles
+        assert len(lines) - 1 == part.rows
+        assert re.fullmatch(r'"I","\d+","\d+","1970-01-01 .{12}","\d+","a\d{200}"', lines[1])
+    assert len(table.parts) > 1
+    assert table.rows == {"I": 8000}
+    assert table.conversions == {"suppressed_characters": 8000}
+    assert table.null == "\\N"
+
+
+def test_a_value_that_the_dialect_cannot_carry_is_named(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "x")), rows(ORDERS, (2, "a,b")))
+    settings = {"type": "s3", "csv": {"use_quotes": "never"}}
+    with pytest.raises(DataError, match=r"shop\.orders\.note, seqno 2: a text with ','.*escaped_characters"):
+        write(book, plans(book, **settings)[0], **settings)
 
 
 LAKE = {

@@ -135,7 +135,7 @@ dialects = st.fixed_dictionaries(
         "escape": marks,
         "escaped_characters": st.text(st.sampled_from(",;|\t\x01\x1f\"'`\\^\n\r\x1e"), max_size=9),
         "suppressed_characters": st.text(st.sampled_from('\n\r\0é\x1e"'), max_size=2),
-        "null": st.none() | st.sampled_from(["", "null", "\\N", "NULL", "@x"]),
+        "null": st.none() | st.sampled_from(["", "null", "\\N", "NULL", "@x", "\\", "x\\\\", "^N"]),
     }
 )
 
@@ -204,8 +204,8 @@ def test_hive_keeps_lines_whole() -> None:
     [
         ({"use_quotes": "never"}, "a,b", "a text with ','"),
         ({"use_quotes": "never"}, "a\nb", r"a text with '\\n'"),
-        ({"use_quotes": "never", "field_separator": "\x01"}, "null", "that is the dialect's NULL"),
-        ({"use_quotes": "never", "field_separator": "\x01", "null": ""}, "", "that is the dialect's NULL"),
+        ({"use_quotes": "never", "field_separator": "\x01"}, "null", "equals the dialect's NULL"),
+        ({"use_quotes": "never", "field_separator": "\x01", "null": ""}, "", "equals the dialect's NULL"),
     ],
 )
 def test_what_a_dialect_cannot_carry_is_refused(changes: dict[str, str], text: str, reason: str) -> None:
