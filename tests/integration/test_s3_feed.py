@@ -69,9 +69,9 @@ def client(port: int) -> Any:
     )
 
 
-def replicate(log: Path, files: str, s3_client: Any, token: str) -> LoadResult:
+def replicate(log: Path, files: str, s3_client: Any, token: str, **applier: Any) -> LoadResult:
     """Plans, writes and applies what the log holds: all steps of an S3 applier."""
-    settings = service(files)
+    settings = service(files, **applier)
 
     def open_store(store: Store) -> Storage:
         return open_storage(store.url, s3_client=s3_client)

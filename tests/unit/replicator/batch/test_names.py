@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_tungsten.replicator.batch.names import (
     PARTITION_FORMAT,
     PARTITIONED,
+    PLACEHOLDERS,
     PLAIN,
     FileNames,
     check_partition_format,
@@ -139,3 +143,9 @@ def test_two_files_never_have_one_name_nor_two_tables_one_folder(a: tuple, b: tu
     if a[0] != b[0]:
         assert not folders[0].startswith(folders[1])
         assert not folders[1].startswith(folders[0])
+
+
+def test_the_documentation_has_every_placeholder() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "s3.md").read_text()
+    documented = dict(re.findall(r"^\| `\{(\w+)\}` \| (.*) \|$", text, re.MULTILINE))
+    assert documented == PLACEHOLDERS
