@@ -6,11 +6,13 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
+from airflow_provider_tungsten.replicator.storage.s3 import CLIENT
 
 
 def open_store(store: Store) -> Storage:
     """The place that `store` names; nothing is contacted yet, but for credentials that the connection asks for."""
     if not store.url.startswith("s3://"):
         return open_storage(store.url)
-    client = S3Hook(aws_conn_id=store.connection).get_conn()
+    settings = S3Hook(aws_conn_id=store.connection).config
+    client = S3Hook(aws_conn_id=store.connection, config=CLIENT.merge(settings)).get_conn()
     return open_storage(store.url, s3_client=client, encryption=store.encryption)

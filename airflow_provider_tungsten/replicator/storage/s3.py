@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -73,6 +74,10 @@ _MENDS = {
     "PermanentRedirect": "set the connection's region to the bucket's",
     "AuthorizationHeaderMalformed": "set the connection's region to the bucket's",
 }
+
+
+CLIENT = Config(max_pool_connections=16)
+"""Of a client that keeps as many connections as a batch uploads objects at once; boto3's own keeps ten."""
 
 
 class _TryAgainError(StorageUnavailableError):
@@ -181,7 +186,7 @@ class S3Storage:
         self._url = url.rstrip("/")
         self._bucket, _, prefix = self._url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
-        self._client: S3Client = client or boto3.client("s3")
+        self._client: S3Client = client or boto3.client("s3", config=CLIENT)
         self._encryption = encryption
         self._settings: dict[str, Any] = {}
         if encryption and encryption.sse:
