@@ -353,7 +353,7 @@ class _Task:
         self._reader = Assembler(
             place,
             self._origin,
-            self._service.source.table_filter(),
+            self._service.extracted_tables(),
             Limits(
                 limits.max_transactions - self._transactions,
                 limits.max_bytes - self._bytes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,9 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
+from airflow_provider_tungsten.replicator.filters.names import Names
+from airflow_provider_tungsten.replicator.filters.settings import CaseTransform, Filters, Rename, Replicate
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
 from airflow_provider_tungsten.replicator.settings import (
@@ -132,12 +136,15 @@ def _overlap(one: str, other: str) -> bool:
 class Service(Model):
     """One named replication stream.
 
+    :param filters: for all appliers, in this order and before their own; those of `replicate` that stand before any that
+        renames hold for extraction, too.
     :param schedule: cron expression of the DAG's data intervals, in UTC; None: only by hand.
     """
 
     service: Name
     source: Source
     thl: Thl
+    filters: Filters = ()
     appliers: Mapping[Name, Applier] = Field(min_length=1)
     schedule: str | None = "* * * * *"
 
@@ -161,6 +168,12 @@ class Service(Model):
             raise ValueError("two appliers have one metadata.url: their positions would be one file")
         return self
 
+    def extracted_tables(self) -> TableFilter:
+        """What the source's rules and the service's first `replicate` filters let into the log."""
+        first = takewhile(lambda each: not isinstance(each, Rename | CaseTransform), self.filters)
+        names = Names(tuple(each for each in first if isinstance(each, Replicate)))
+        return self.source.table_filter(names)
+
     def applier(self, name: str) -> Applier:
         """:raises ConfigurationError: no applier of that name."""
         if name not in self.appliers:
@@ -179,7 +192,7 @@ def _explain(origin: str, error: ValidationError) -> ConfigurationError:
         place = ".".join(str(part) for part in loc) or "the service"
         given = (
             ""
-            if isinstance(item["input"], dict) or item["type"] == "missing"
+            if isinstance(item["input"], dict) or item["type"] == "missing" or "sha256" in item["loc"]
             else f" (given: {item['input']!r})"
         )
         lines.append(f"  - {place}: {item['msg']}{given}")

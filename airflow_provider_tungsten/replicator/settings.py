@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter, TableNames
 
 MIB = 1024 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -25,8 +25,8 @@ class TableRules(Model):
     exclude: Patterns = ()
     exclude_columns: tuple[Annotated[str, Field(pattern=r"^[^.]+\.[^.]+\..+$")], ...] = ()
 
-    def table_filter(self) -> TableFilter:
-        return TableFilter(self.include, self.exclude, self.exclude_columns)
+    def table_filter(self, names: TableNames | None = None) -> TableFilter:
+        return TableFilter(self.include, self.exclude, self.exclude_columns, names)
 
 
 class Encryption(Model):

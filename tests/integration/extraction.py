@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,15 @@ def endpoint(mysql: MySQL, **changes: Any) -> MySQLEndpoint:
     )
 
 
-def service(thl: str | Path, *, segment_events: int = 500_000, **source: Any) -> Service:
+def service(
+    thl: str | Path, *, segment_events: int = 500_000, filters: Sequence[Any] = (), **source: Any
+) -> Service:
     return parse_service(
         {
             "service": NAME,
             "source": {"connection": "mysql_default", "server_id": SERVER_ID, **source},
             "thl": {"url": str(thl), "segment_events": segment_events},
+            "filters": list(filters),
             "appliers": {"redshift": {"type": "redshift", "files": {"url": "s3://bucket/files"}}},
         }
     )

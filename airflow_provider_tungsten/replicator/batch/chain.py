@@ -19,7 +19,6 @@ from airflow_provider_tungsten.replicator.batch.claims import Owner
 from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
-from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.skips import skipped
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import (
@@ -30,6 +29,7 @@ from airflow_provider_tungsten.replicator.errors import (
     RangeError,
     UnsupportedError,
 )
+from airflow_provider_tungsten.replicator.filters import files, pipeline
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 from airflow_provider_tungsten.replicator.thl import appliers
@@ -50,9 +50,11 @@ def plan_key(first: int) -> str:
     return f"{FOLDER}{first:019d}.plan.json"
 
 
-def fingerprint(applier: ApplierSettings) -> str:
+def fingerprint(service: Service, applier_name: str) -> str:
     """Of everything that makes a batch's names and bytes, besides the range."""
-    body = {"format": FORMAT, **applier.bytes_made_of()}
+    applier = service.applier(applier_name)
+    filters = pipeline.fingerprint(files.complete((*service.filters, *applier.filters)))
+    body = {"format": FORMAT, "filters": filters, **applier.bytes_made_of()}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -86,8 +88,8 @@ class Chain:
         self._service = service.service
         self._applier_name = applier_name
         self._applier = service.applier(applier_name)
-        self._tables = AppliedTables(self._applier)
-        self.fingerprint = fingerprint(self._applier)
+        self._tables = AppliedTables(self._applier, service.filters)
+        self.fingerprint = fingerprint(service, applier_name)
 
     # Reading the chain
 

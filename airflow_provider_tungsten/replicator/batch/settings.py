@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_tungsten.replicator.batch.names import PLAIN, FileNames
 from airflow_provider_tungsten.replicator.batch.presets import Csv
+from airflow_provider_tungsten.replicator.filters.settings import Filters
 from airflow_provider_tungsten.replicator.settings import Batches, Store, TableRules
 
 
@@ -19,6 +20,7 @@ class ApplierSettings(TableRules):
     :param type: which target.
     :param files: where batches lie, under ``<url>/<service>/<applier>/``.
     :param staging_folder: local folder in which batches are written first; an upload step then brings them to ``files``.
+    :param filters: behind the service's.
     """
 
     bytes_settings: ClassVar[frozenset[str]] = frozenset({"include", "exclude", "exclude_columns", "csv"})
@@ -31,6 +33,7 @@ class ApplierSettings(TableRules):
     staging_folder: str | None = None
     batches: Batches = Batches()
     csv: Csv = Csv()
+    filters: Filters = ()
 
     @property
     def template(self) -> str:

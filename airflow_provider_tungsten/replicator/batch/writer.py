@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -33,10 +33,8 @@ from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried
 from airflow_provider_tungsten.replicator.binlog.rows import (
-    KINDS,
     NULL_CANDIDATES,
     CsvEncoder,
-    RowLayout,
     SentinelCollision,
     ValueRefused,
     Workspace,
@@ -47,6 +45,7 @@ from airflow_provider_tungsten.replicator.errors import (
     DataError,
     DivergedError,
 )
+from airflow_provider_tungsten.replicator.filters.rows import RowFilters
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.columns import RowRun
@@ -92,7 +91,8 @@ def write_batch(
         ThreadPoolExecutor(1) as background,
         closing(Parts(applier.csv.compression, background)) as parts,
     ):
-        batch = _Batch(log, plan, service.service, applier_name, applier, uploads, parts, progress)
+        applied = AppliedTables(applier, service.filters)
+        batch = _Batch(log, plan, service.service, applier_name, applier, applied, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
     return put_manifest(store, BatchManifest(plan, *files, tables), token)
 
@@ -119,6 +119,7 @@ class _Batch:
         service: str,
         applier_name: str,
         applier: ApplierSettings,
+        tables: AppliedTables,
         uploads: Uploads,
         parts: Parts,
         progress: Progress | None,
@@ -131,7 +132,7 @@ class _Batch:
         self._parts = parts
         self._progress = progress
         self._names = applier.file_names(service, applier_name)
-        self._tables = AppliedTables(applier)
+        self._tables = tables
         self._workspace = Workspace()
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}
@@ -142,7 +143,7 @@ class _Batch:
         collided = self._pass(done, None)
         while collided:
             collided = self._pass(done, collided)
-        tables = [writer.finish() for writer in done.values()]
+        tables = [share for share in (writer.finish() for writer in done.values()) if share.parts]
         self._uploads.wait()
         if self._applier.copy_manifests:
             tables = [self._with_copy_manifest(table, url) for table in tables]
@@ -196,9 +197,12 @@ class _Batch:
         table = self._tables.applied(definition)
         csv = self._applier.csv
         null = NULL_CANDIDATES[candidate] if csv.dialect.null is None else csv.dialect.null
+        rows = RowFilters(table.logged, table.output, table.rows) if table.rows else None
         encoder = CsvEncoder(
-            table.definition,
+            rows.definition if rows else table.logged,
             csv.header,
+            key=table.key,
+            output=table.output,
             dialect=csv.dialect,
             null=null,
             service=self._service,
@@ -212,6 +216,7 @@ class _Batch:
         return _TableWriter(
             table,
             definition,
+            rows,
             encoder,
             encoder.titles(names) if csv.effective("use_headers") else b"",
             null,
@@ -231,8 +236,10 @@ class _Batch:
         if effect == "truncate":
             for schema, table in statement_tables(event):
                 if self._tables.includes(schema, table):
-                    share = TableBatch(schema, table, event.definition or "", {}, "", "", truncate=True)
-                    self._truncated[schema, table] = share
+                    name = self._tables.target(schema, table)
+                    self._truncated[name] = TableBatch(
+                        *name, event.definition or "", {}, "", "", truncate=True
+                    )
 
     def _with_copy_manifest(self, table: TableBatch, url: str) -> TableBatch:
         data = copy_manifest(table.parts, url)
@@ -264,6 +271,7 @@ class _TableWriter:
         self,
         table: AppliedTable,
         definition: str,
+        rows: RowFilters | None,
         encoder: CsvEncoder,
         titles: bytes,
         null: str,
@@ -275,6 +283,7 @@ class _TableWriter:
     ) -> None:
         self._table = table
         self._definition = definition
+        self._rows = rows
         self._encoder = encoder
         self._titles = titles
         self._null = null
@@ -283,7 +292,6 @@ class _TableWriter:
         self._part_bytes = part_bytes
         self._new_part = parts.new
         self._uploads = uploads
-        self._layout = RowLayout(table.logged) if table.keep else None
         self._row_id = 1
         self._opcodes: Counter[str] = Counter()
         self._conversions: Counter[str] = Counter()
@@ -298,8 +306,9 @@ class _TableWriter:
                 self._plan,
                 f"{self._table.logged.name} changes its definition at seqno {run.seqnos[run.places[0]]}",
             )
-        if self._layout is not None:
-            run = run.rewritten(self._kept)
+        if self._rows is not None:
+            with self._explained(run, self._rows):
+                run = self._rows.filtered(run)
         for partition, piece in self._partitions(run):
             self._add_to(partition, piece)
 
@@ -329,12 +338,8 @@ class _TableWriter:
     def _add(self, run: RowRun, start: int, part: _OpenPart) -> int:
         """:returns: how many of the run's events went into the part: a part ends with the event that fills it."""
         limit = min(CHUNK, self._part_bytes - part.file.csv_bytes)
-        try:
+        with self._explained(run, self._encoder):
             encoded, events = self._encoder.encode_run(run, start, row_id=self._row_id, limit=limit)
-        except ValueRefused as error:
-            raise self._refused(run.seqnos[self._encoder.failed], error) from None
-        except CorruptLogError as error:
-            raise CorruptLogError(f"seqno {run.seqnos[self._encoder.failed]}: {error}") from None
         part.file.add(encoded.csv)
         part.rows += encoded.next_row_id - self._row_id
         self._row_id = encoded.next_row_id
@@ -342,19 +347,25 @@ class _TableWriter:
         self._conversions.update(encoded.conversions)
         return events
 
-    def _kept(self, payload: memoryview, kind: int, rows: int) -> bytes:
-        """An event's row images without the columns that the applier excludes."""
-        assert self._layout is not None
-        assert self._table.keep is not None
-        images = rows * (2 if KINDS[kind] == Kind.UPDATE else 1)
-        return self._layout.drop(payload, images, self._table.keep)
+    @contextmanager
+    def _explained(self, run: RowRun, reader: CsvEncoder | RowFilters) -> Iterator[None]:
+        """Refusals with table and seqno."""
+        try:
+            yield
+        except ValueRefused as error:
+            raise self._refused(run.seqnos[reader.failed], error) from None
+        except CorruptLogError as error:
+            raise CorruptLogError(f"seqno {run.seqnos[reader.failed]}: {error}") from None
 
     def _close_part(self, partition: str) -> None:
         part = self._open.pop(partition)
+        if not part.rows:
+            part.file.discard()  # filters left nothing
+            return
         source, sha256 = part.file.close()
-        logged = self._table.logged
+        target = self._table.definition
         key = self._names.key(
-            (logged.schema, logged.table),
+            (target.schema, target.table),
             partition,
             (self._plan.first, self._plan.last),
             self._numbers[partition],
@@ -373,19 +384,19 @@ class _TableWriter:
         """The table's share, without its COPY manifest."""
         for partition in list(self._open):
             self._close_part(partition)
-        logged = self._table.logged
+        target = self._table.definition
         if self._conversions:
             logger.info(
                 "values converted",
-                table=logged.name,
+                table=target.name,
                 first=self._plan.first,
                 last=self._plan.last,
                 **self._conversions,
             )
         return TableBatch(
-            logged.schema,
-            logged.table,
-            self._table.definition.json if self._table.keep else self._definition,
+            target.schema,
+            target.table,
+            self._definition if target == self._table.logged else target.json,
             dict(sorted(self._opcodes.items())),
             self._null,
             "",

@@ -11,7 +11,18 @@ from libc.string cimport memcmp, memset
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._images cimport find_value
-from airflow_provider_tungsten.replicator.binlog._lines cimport ALWAYS, Lines, Piece, Workspace, put_mark
+from airflow_provider_tungsten.replicator.binlog._lines cimport (
+    ADDED_ROOM,
+    ALWAYS,
+    EVENT_SEQNO,
+    OPERATION,
+    TEXT_VALUE,
+    Added,
+    Lines,
+    Piece,
+    Workspace,
+    put_mark,
+)
 from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, Time, put, put_datetime, put_signed, reserve, utc
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, TEXT, Status
 
@@ -71,6 +82,7 @@ cdef struct Events:
 cdef class CsvEncoder(Lines):
     cdef readonly size_t failed
     cdef Buffer _head
+    cdef Buffer _tail
     cdef bint _skips[3]
     cdef size_t _columns
     cdef uint8_t _codes[8]
@@ -98,12 +110,14 @@ cdef class CsvEncoder(Lines):
     cdef int64_t _counts[5]
 
     def __cinit__(self):
-        self._head.data = self._joined.data = NULL
+        self._head.data = self._joined.data = self._tail.data = NULL
         self._head.size = self._head.capacity = self._joined.size = self._joined.capacity = 0
+        self._tail.size = self._tail.capacity = 0
 
     def __dealloc__(self):
         free(self._head.data)
         free(self._joined.data)
+        free(self._tail.data)
 
     def __init__(
         self, str table, names, fields, header, *, key, dialect, str null, output, str service, int timestamp_digits,
@@ -266,7 +280,10 @@ cdef class CsvEncoder(Lines):
         end = events.payload + events.offsets[at + 1]
         if data != end and not self._bitmap:
             return CORRUPT
-        if not self._render_head(events.seqnos[at], events.commits[at]):
+        if not (
+            self._render_head(kind, events.seqnos[at], events.commits[at])
+            and self._render_ending(kind, events.seqnos[at], events.commits[at])
+        ):
             return NO_MEMORY
         while data < end:
             if kind == UPDATE:
@@ -375,7 +392,7 @@ cdef class CsvEncoder(Lines):
         return True
 
     @final
-    cdef bint _render_head(self, int64_t seqno, int64_t commit_ts) noexcept nogil:
+    cdef bint _render_head(self, uint8_t kind, int64_t seqno, int64_t commit_ts) noexcept nogil:
         """What all rows of an event have in front of the table's columns, and the slots for what differs."""
         cdef size_t at
         cdef char* out
@@ -384,7 +401,8 @@ cdef class CsvEncoder(Lines):
         self._head.size = self._slot_count = 0
         if not reserve(
             &self._head,
-            self._columns * HEAD_ROOM + self._service.size + self._event_id.size + self._gtid.size + self._front.size,
+            self._columns * HEAD_ROOM + self._service.size + self._event_id.size + self._gtid.size
+            + self._size_of(&self._front),
         ):
             return False
         out = self._head.data
@@ -408,11 +426,56 @@ cdef class CsvEncoder(Lines):
                 out = put(out, self._gtid.text, self._gtid.size)
             out[0] = self._separator
             out += 1
-        out = put(out, self._front.text, self._front.size)
+        out = self._put_added(out, &self._front, kind, seqno, commit_ts)
         self._head.size = out - self._head.data
         # Behind a key of any length there must be room for the rest.
         self._room = self._row_room + self._head.size
         return True
+
+    @final
+    cdef bint _render_ending(self, uint8_t kind, int64_t seqno, int64_t commit_ts) noexcept nogil:
+        self._tail.size = 0
+        if not reserve(&self._tail, self._size_of(&self._ending) + 1):
+            return False
+        self._back.text = self._tail.data
+        self._back.size = self._put_added(self._tail.data, &self._ending, kind, seqno, commit_ts) - self._tail.data
+        return True
+
+    @final
+    cdef size_t _size_of(self, const vector[Added]* columns) noexcept nogil:
+        cdef size_t at
+        cdef size_t size = 0
+        for at in range(columns[0].size()):
+            size += columns[0][at].text.size + ADDED_ROOM
+        return size
+
+    @final
+    cdef char* _put_added(
+        self, char* out, const vector[Added]* columns, uint8_t kind, int64_t seqno, int64_t commit_ts
+    ) noexcept nogil:
+        """Columns that filters added, separators included."""
+        cdef size_t at
+        cdef Time time
+        cdef const Added* column
+        cdef bint quoted = self._quotes == ALWAYS
+        for at in range(columns[0].size()):
+            column = &columns[0][at]
+            if column.value == TEXT_VALUE:
+                out = put(out, column.text.text, column.text.size)
+            else:
+                out = put_mark(self._quote, out, quoted)
+                if column.value == OPERATION:
+                    out[0] = b"IUD"[kind]
+                    out += 1
+                elif column.value == EVENT_SEQNO:
+                    out = put_signed(out, seqno)
+                else:
+                    utc(commit_ts // 1000000, commit_ts % 1000000, &time)
+                    out = put_datetime(out, &time, 6)
+                out = put_mark(self._quote, out, quoted)
+            out[0] = self._separator
+            out += 1
+        return out
 
     @final
     cdef Status _put_head(self, Opcode opcode) noexcept nogil:

@@ -22,6 +22,20 @@ cdef struct Piece:
     const char* text
     size_t size
 
+cdef enum AddedValue:
+    OPERATION
+    COMMITTED
+    EVENT_SEQNO
+    TEXT_VALUE
+
+cdef enum:
+    # A column that filters added, but for a constant's text; its separator included.
+    ADDED_ROOM = 64
+
+cdef struct Added:
+    AddedValue value
+    Piece text
+
 cdef struct Rule:
     size_t column
     Piece text
@@ -60,14 +74,16 @@ cdef class Lines(Values):
     cdef Transforms _transforms
     cdef vector[uint8_t] _actions
     cdef vector[Rule] _rules
-    cdef Piece _front
+    cdef vector[Added] _front
+    cdef vector[Added] _ending
+    # What stands behind the table's columns in the lines of an event.
     cdef Piece _back
 
     cdef int _prepare_dialect(self, dialect) except -1
     cdef int _mark(self, uint8_t bit, characters) except -1
     cdef int _prepare_output(self, output) except -1
     cdef Piece _piece(self, bytes text)
-    cdef bytes _constants(self, texts)
+    cdef vector[Added] _added(self, values) except *
     cdef bytes _field_of(self, name, text)
     cdef void _borrow(self)
     cdef void _give_back(self)

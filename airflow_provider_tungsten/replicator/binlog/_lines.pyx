@@ -28,6 +28,7 @@ from airflow_provider_tungsten.replicator.binlog._values cimport (
 )
 
 from airflow_provider_tungsten.replicator.binlog.dialect import LINE_BREAKS
+from airflow_provider_tungsten.replicator.binlog.output import HeaderValue
 from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried, SentinelCollision
 
 cdef enum:
@@ -37,6 +38,8 @@ cdef enum:
     SUPPRESS_IT = 16
     REFUSE_IT = 32
     ROW_ROOM = 128
+
+_HEADER_VALUES = (HeaderValue.OPERATION, HeaderValue.COMMIT_TIMESTAMP, HeaderValue.SEQNO)
 
 
 cdef class Workspace:
@@ -125,7 +128,7 @@ cdef class Lines(Values):
         columns = output.columns
         if columns and len(columns) != self._count:
             raise ValueError(f"{self._table} has {self._count} columns, not {len(columns)}")
-        self._transforms = Transforms([column.transform if column.keep else None for column in columns])
+        self._transforms = Transforms(zip(self._names, (column.transforms if column.keep else () for column in columns), strict=False))
         self._actions.assign(self._count, WRITE)
         for at, column in enumerate(columns):
             if not column.keep:
@@ -136,13 +139,20 @@ cdef class Lines(Values):
             for text in given.texts:
                 rule.column, rule.text = given.column, self._piece(text.encode())
                 self._rules.push_back(rule)
-        self._front = self._piece(self._constants(output.front))
-        self._back = self._piece(self._constants(output.back))
-        self._room += self._back.size
+        self._front = self._added(output.front)
+        self._ending = self._added(output.back)
+        for at in range(self._ending.size()):
+            self._room += self._ending[at].text.size + ADDED_ROOM
         return 0
 
-    cdef bytes _constants(self, texts):
-        return b"".join(self._field_of("a constant", text) + bytes([self._separator]) for text in texts)
+    cdef vector[Added] _added(self, values) except *:
+        cdef vector[Added] columns
+        cdef Added column
+        for value in values:
+            column.value = _HEADER_VALUES.index(value) if isinstance(value, HeaderValue) else TEXT_VALUE
+            column.text = self._piece(b"" if column.value != TEXT_VALUE else self._field_of("a constant", value))
+            columns.push_back(column)
+        return columns
 
     cdef Piece _piece(self, bytes text):
         """What the bytes hold, for as long as this lives."""
@@ -177,9 +187,7 @@ cdef class Lines(Values):
         self._workspace.plain, self._workspace.spare = self._plain, self._spare
 
     cdef dict _conversions(self):
-        counts = self._transforms.conversions
-        if counts:
-            self._transforms.conversions = {}
+        counts = self._transforms.take_conversions()
         if self._suppressed:
             counts = {**counts, "suppressed_characters": self._suppressed}
         return counts

@@ -3,42 +3,193 @@
 
 from __future__ import annotations
 
+import re
+
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
 
-_KINDS = {"null": NULL_IT, "constant": CONSTANT}
+from airflow_provider_tungsten.replicator.binlog.refusals import ValueRefused, described
+
+_KINDS = {
+    "null": NULL_IT,
+    "constant": CONSTANT,
+    "keep_last": KEEP_LAST,
+    "sha256": SHA256,
+    "truncate": TRUNCATE,
+    "zero_date_null": ZERO_DATE_NULL,
+    "cast": CAST,
+    "python": PYTHON,
+}
+_UNITS = {"characters": CHARACTERS, "bytes": BYTES, "hexadecimal": HEXADECIMAL}
+_TYPES = ("smallint", "int", "bigint", "decimal", "double", "boolean", "date", "datetime", "varchar")
+_COUNTED = {TRUNCATE: "truncated_texts", ZERO_DATE_NULL: "zero_dates"}
+
+cdef enum:
+    DATE_SIZE = 10
 
 
 cdef class Transforms:
-    """One per encoder: at most one step a column. ``conversions`` counts, by name, what was changed since it was last emptied."""
+    """One per encoder. A column's steps come one after the other; each reads what the one before it wrote.
 
-    def __init__(self, transforms):
-        cdef Step step
+    :param columns: for each column its name and its `output.Transform`s but for those of kind ``number``.
+    """
+
+    def __init__(self, columns):
+        cdef Column column
         self._kept_alive = []
-        self.conversions = {}
-        for transform in transforms:
-            step.kind, step.size = KEEP, 0
-            step.text = NULL
-            if transform is not None:
-                if transform.kind not in _KINDS:
-                    raise ValueError(f"no transform: {transform.kind!r}")
-                text = transform.text.encode()
-                self._kept_alive.append(text)
-                step.kind = _KINDS[transform.kind]
-                step.text, step.size = <const uint8_t*>PyBytes_AS_STRING(text), len(text)
-            self._steps.push_back(step)
+        for name, transforms in columns:
+            column.first = self._steps.size()
+            for transform in (each for each in transforms if each.kind != "number"):
+                self._steps.push_back(self._prepared(name, transform))
+            column.end = self._steps.size()
+            self._columns.push_back(column)
+
+    cdef Step _prepared(self, name, transform) except *:
+        cdef Step step
+        if transform.kind not in _KINDS:
+            raise ValueError(f"no transform: {transform.kind!r}")
+        step.kind, step.unit, step.count, step.done = _KINDS[transform.kind], _UNITS[transform.unit], transform.count, 0
+        text = transform.text.encode()
+        step.place = len(self._kept_alive)
+        self._kept_alive.append((name, text, transform.call))
+        step.text, step.size = <const uint8_t*>PyBytes_AS_STRING(text), len(text)
+        if step.kind == SHA256:
+            step.salted.begin()
+            step.salted.add(<const uint8_t*>PyBytes_AS_STRING(transform.salt), len(transform.salt))
+        elif step.kind == CAST:
+            kind, *numbers = re.findall(r"[a-z]+|\d+", transform.text)
+            step.to.type = <Type><int>_TYPES.index(kind)
+            step.to.size, step.to.scale = (*map(int, numbers), 0, 0)[:2]
+        return step
 
     cdef bint changes(self, size_t column) noexcept nogil:
-        return self._steps[column].kind != KEEP
+        return self._columns[column].end > self._columns[column].first
+
+    cdef dict take_conversions(self):
+        """How often steps that lose something did so since this was asked last, by name."""
+        cdef size_t at
+        counts = {}
+        for at in range(self._steps.size()):
+            if self._steps[at].done:
+                name = _COUNTED[self._steps[at].kind]
+                counts[name] = counts.get(name, 0) + self._steps[at].done
+                self._steps[at].done = 0
+        return counts
 
     cdef Outcome apply(
         self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size
     ) noexcept nogil:
         """A value's text, NULL for NULL, as it is to be written: `CHANGED` is found in ``text`` until the next value comes."""
-        cdef Step* step = &self._steps[column]
-        if step.kind == NULL_IT:
-            return NULLED
+        cdef size_t at
+        cdef Outcome outcome
+        text[0], text_size[0] = data, size
+        for at in range(self._columns[column].first, self._columns[column].end):
+            outcome = self._step(&self._steps[at], text, text_size)
+            if outcome == NOT_DONE:
+                return NOT_DONE
+            if outcome == NULLED:
+                text[0] = NULL
+                text_size[0] = 0
+        return NULLED if text[0] == NULL else CHANGED
+
+    cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
+        cdef Text given
+        cdef Text found
+        cdef size_t cut
         if step.kind == CONSTANT:
-            text[0], text_size[0] = step.text, step.size
+            text[0], size[0] = step.text, step.size
             return CHANGED
-        return SAME
+        if step.kind == PYTHON:
+            return self._call(step, text, size)
+        if step.kind == NULL_IT or text[0] == NULL:
+            return NULLED
+        given.data, given.size = <const char*>text[0], size[0]
+        if step.kind == KEEP_LAST:
+            cut = last_characters(given.data, given.size, step.count)
+            text[0] += cut
+            size[0] -= cut
+        elif step.kind == SHA256:
+            self._hash(step, text, size)
+        elif step.kind == TRUNCATE:
+            if step.unit == BYTES:
+                size[0] = whole_characters(given.data, given.size, step.count)
+            else:
+                size[0] = characters(given.data, given.size, step.count)
+            step.done += size[0] < given.size
+        elif step.kind == ZERO_DATE_NULL:
+            return self._zero_date(step, text[0], size[0])
+        else:
+            if not cast(step.to, given, self._room(), &found):
+                return self._refuse(step)
+            text[0], size[0] = <const uint8_t*>found.data, found.size
+        return CHANGED
+
+    cdef char* _room(self) noexcept nogil:
+        self._turn ^= 1
+        return self._rooms[self._turn]
+
+    cdef void _hash(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
+        cdef Sha256 hashing = step.salted
+        cdef uint8_t raw[DIGITS]
+        cdef size_t at
+        cdef size_t filled = 0
+        cdef char* digits
+        if step.unit == HEXADECIMAL:
+            for at in range(0, size[0], 2):
+                raw[filled] = _nibble(text[0][at]) << 4 | _nibble(text[0][at + 1])
+                filled += 1
+                if filled == DIGITS:
+                    hashing.add(raw, filled)
+                    filled = 0
+            hashing.add(raw, filled)
+        else:
+            hashing.add(text[0], size[0])
+        digits = self._room()
+        hashing.end(digits)
+        text[0], size[0] = <const uint8_t*>digits, DIGITS
+
+    cdef Outcome _zero_date(self, Step* step, const uint8_t* text, size_t size) noexcept nogil:
+        """The whole of it is zero; a month or a day that is zero alone is no date either, but holds what NULL would lose."""
+        cdef size_t at
+        cdef bint whole = True
+        for at in range(DATE_SIZE):
+            whole = whole and (text[at] == 48 or text[at] == 45)
+        if whole:
+            step.done += 1
+            return NULLED
+        if (text[5] == 48 and text[6] == 48) or (text[8] == 48 and text[9] == 48) or (text[0] == text[1] == text[2] == text[3] == 48):
+            return self._refuse(step)
+        return CHANGED
+
+    cdef Outcome _refuse(self, Step* step) noexcept nogil:
+        with gil:
+            name, text, _ = self._kept_alive[step.place]
+            reason = f"a value that is no {text.decode().upper()} (filter cast)"
+            if step.kind == ZERO_DATE_NULL:
+                reason = "a date whose year, month or day is zero (filter zerodate2null takes those that are zero altogether)"
+            self.error = ValueRefused(name, reason)
+        return NOT_DONE
+
+    cdef Outcome _call(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
+        with gil:
+            name, path, call = self._kept_alive[step.place]
+            try:
+                given = None if text[0] == NULL else PyUnicode_DecodeUTF8(<const char*>text[0], size[0], NULL)
+                found = call(given)
+                if found is None:
+                    return NULLED
+                if not isinstance(found, str):
+                    raise TypeError(f"it gave a {type(found).__name__}, not a text or None")
+                raw = found.encode()
+            except Exception as error:
+                # Its own words may hold the value.
+                self.error = ValueRefused(name, f"a value at which filter python failed: {described(path.decode(), error)}")
+                return NOT_DONE
+            self._called = raw
+            text[0], size[0] = <const uint8_t*>PyBytes_AS_STRING(raw), len(raw)
+        return CHANGED
+
+
+cdef inline uint8_t _nibble(uint8_t digit) noexcept nogil:
+    return digit - 48 if digit < 58 else digit - 87

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class TableDefinition:
 
     :param columns: in the order of the row image.
     :param primary_key: names of the key's columns in key order; empty where the table has none.
+    :param origin: schema and table at the source, where filters gave the table another name.
     """
 
     schema: str
     table: str
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = field(default=())
+    origin: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -75,12 +78,14 @@ class TableDefinition:
             | {"nullable": column.nullable}
             for column in self.columns
         ]
-        body = {
+        body: dict[str, Any] = {
             "schema": self.schema,
             "table": self.table,
             "columns": columns,
             "primary_key": list(self.primary_key),
         }
+        if self.origin is not None:
+            body["origin"] = list(self.origin)
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     @staticmethod
@@ -91,7 +96,8 @@ class TableDefinition:
         columns = tuple(
             _column(**{**column, "members": tuple(column.get("members", ()))}) for column in body["columns"]
         )
-        return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]))
+        origin = tuple(body["origin"]) if "origin" in body else None
+        return TableDefinition(body["schema"], body["table"], columns, tuple(body["primary_key"]), origin)
 
     @property
     def hidden(self) -> set[str]:
@@ -105,4 +111,5 @@ class TableDefinition:
             self.table,
             tuple(column for column in self.columns if column.name not in names),
             () if names.intersection(self.primary_key) else self.primary_key,
+            self.origin,
         )

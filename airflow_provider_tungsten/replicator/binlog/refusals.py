@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from airflow_provider_tungsten.replicator.errors import DataError
@@ -39,3 +41,10 @@ class ValueRefused(DataError):
 
 class NotCarried(ValueRefused):
     """A text that the lines' dialect cannot carry."""
+
+
+def described(name: str, error: Exception) -> str:
+    """A failure of a user's callable without its message, which may hold a value."""
+    places = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+    return f"{name}: {type(error).__name__}{place}"

@@ -6,7 +6,7 @@ text: the same for every target, one a type.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, _reader, charsets
@@ -185,7 +185,7 @@ class CsvEncoder(_csv.CsvEncoder):
         super().__init__(
             definition.name,
             names(definition),
-            fields(definition),
+            fields(definition, numbered(definition, output)),
             header,
             key=[names(definition).index(name) for name in (definition.primary_key if key is None else key)],
             dialect=dialect,
@@ -207,12 +207,13 @@ class CsvEncoder(_csv.CsvEncoder):
 class RowReader(_reader.RowReader):
     """Row images of one table as Python texts, in the canonical form of the lines but without dialect, limits or refusals.
 
+    :param numbers: columns of ENUM and SET that are read as their numbers.
     :raises UnsupportedError: column types or character sets that have no text yet.
     """
 
-    def __init__(self, definition: TableDefinition) -> None:
+    def __init__(self, definition: TableDefinition, *, numbers: Collection[str] = ()) -> None:
         check_supported(definition)
-        super().__init__(definition.name, names(definition), fields(definition))
+        super().__init__(definition.name, names(definition), fields(definition, numbers))
 
     def rows(self, payload: bytes | bytearray | memoryview, kind: str) -> list[tuple[str | None, ...]]:
         """Every image in the order of the log, None for NULL; of an update the old and the new row take turns.
@@ -245,11 +246,22 @@ def names(definition: TableDefinition) -> tuple[str, ...]:
     return tuple(column.name for column in definition.columns)
 
 
-def fields(definition: TableDefinition) -> list[_Field]:
-    """:raises CorruptLogError: a column that cannot be."""
+def numbered(definition: TableDefinition, output: Output) -> set[str]:
+    """Columns of ENUM and SET that are to be written as their numbers."""
+    made = zip(definition.columns, output.columns, strict=bool(output.columns))
+    return {
+        column.name for column, choice in made if any(step.kind == "number" for step in choice.transforms)
+    }
+
+
+def fields(definition: TableDefinition, numbers: Collection[str] = ()) -> list[_Field]:
+    """
+    :param numbers: columns of ENUM and SET that are read as their numbers.
+    :raises CorruptLogError: a column that cannot be.
+    """
     made = []
     for column in definition.columns:
-        if (field := _field(column)) is None:
+        if (field := _field(column, column.name in numbers)) is None:
             raise CorruptLogError(
                 f"{definition.name}.{column.name}: the definition of this {column.type} column is impossible"
             )
@@ -258,9 +270,11 @@ def fields(definition: TableDefinition) -> list[_Field]:
 
 
 @lru_cache(maxsize=4096)
-def _field(column: Column) -> _Field | None:
+def _field(column: Column, as_number: bool) -> _Field | None:
     """None where there is no such column. Many tables have the same ones."""
     op = _OPS.get(column.type, Op.UNSUPPORTED)
+    if as_number and op in (Op.ENUM, Op.SET):
+        op = Op.UNSIGNED
     if op is Op.SIGNED and column.unsigned:
         op = Op.UNSIGNED
     charset = (

@@ -185,8 +185,13 @@ def drop_table(relation: Relation) -> str:
 
 def note_source(stage: Relation, definition: TableDefinition, live: Relation) -> str:
     """Writes down with a staging table which table it serves, so that a second one for the same target is noticed."""
-    note = json.dumps([definition.schema, definition.table, live.schema, live.table], ensure_ascii=False)
+    note = json.dumps([*_source(definition), live.schema, live.table], ensure_ascii=False)
     return f"COMMENT ON TABLE {stage.sql} IS {literal(_NOTE + note)}"
+
+
+def _source(definition: TableDefinition) -> Relation:
+    """The table's name at the source, whatever filters made of it."""
+    return Relation(*(definition.origin or (definition.schema, definition.table)))
 
 
 def check_sole_source(notes: Sequence[str], definition: TableDefinition, live: Relation) -> None:
@@ -198,11 +203,10 @@ def check_sole_source(notes: Sequence[str], definition: TableDefinition, live: R
         if not note.startswith(_NOTE):
             continue
         schema, table, live_schema, live_table = json.loads(note.removeprefix(_NOTE))
-        if Relation(live_schema, live_table).folded == live.folded and Relation(schema, table) != Relation(
-            definition.schema, definition.table
-        ):
+        source = _source(definition)
+        if Relation(live_schema, live_table).folded == live.folded and Relation(schema, table) != source:
             raise TargetError(
-                f"{definition.name} and {schema}.{table} would both go to {live}, since Redshift folds names to lower case "
+                f"{source} and {schema}.{table} would both go to {live}, since Redshift folds names to lower case "
                 f"and target_schema decides the schema; exclude one of them or set another target_schema "
                 f"(and drop the staging table of one that is no longer replicated)"
             )

@@ -35,6 +35,7 @@ from airflow_provider_tungsten.replicator.source.heartbeat import (
     heartbeat_grant,
     heartbeat_lacks,
 )
+from airflow_provider_tungsten.replicator.source.tables import examined
 from airflow_provider_tungsten.replicator.storage import Storage
 
 Version = tuple[int, int, int]
@@ -196,9 +197,10 @@ class _Examination:
         self._endpoint = endpoint
         self._service = service
         self._source = service.source
-        self._filter = service.source.table_filter()
+        self._filter = service.extracted_tables()
         self._server = server
         self._warnings: list[str] = []
+        self._keyed: set[tuple[str, str]] = set()
         self._clock_offset = 0.0
         self._prepared_xids: tuple[str, ...] = ()
         self._status: dict[str, Any] = {}
@@ -238,6 +240,7 @@ class _Examination:
             self._log_filters,
             self._select_privilege,
             self._unfit_tables,
+            self._filters,
             self._tables_without_key,
             self._unsupported_columns,
             self._cascades,
@@ -385,6 +388,12 @@ class _Examination:
         if self._server.mariadb:
             yield from mariadb.unfit_tables(self._connection, self._filter.includes)
 
+    def _filters(self) -> Iterator[str]:
+        found = examined(self._connection, self._service)
+        self._warnings += found.warnings
+        self._keyed = found.keyed
+        yield from found.findings
+
     def _tables_without_key(self) -> Iterator[str]:
         keys_matter = "" if self._filter.has_column_rules else " AND k.column_name IS NULL"
         found = rows(
@@ -398,12 +407,13 @@ class _Examination:
             (row["s"], row["t"])
             for row in found
             if self._filter.includes(row["s"], row["t"])
+            and (row["s"], row["t"]) not in self._keyed
             and (row["c"] is None or self._filter.excluded_columns(row["s"], row["t"], [row["c"]]))
         }
         if lacking:
             yield (
                 f"no primary key: {_names(lacking)}; rows cannot be told apart in the target. Add a key "
-                "(ALTER TABLE … ADD PRIMARY KEY), or name the tables in source.exclude"
+                "(ALTER TABLE … ADD PRIMARY KEY) or filter custompkey, or name the tables in source.exclude"
             )
 
     def _unsupported_columns(self) -> Iterator[str]:

@@ -25,7 +25,7 @@ ZERO_DATE = b"\0\0\0"
 
 
 def changed(kind: str, constant: str = "") -> OutputColumn:
-    return OutputColumn(transform=Transform(kind, constant))
+    return OutputColumn(transforms=(Transform(kind, constant),))
 
 
 def test_columns_can_be_left_out_wherever_they_stand() -> None:

@@ -1,0 +1,211 @@
+"""Filters in micro-batches: what is planned, written and recorded of tables that they rename, cut or leave out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
+from airflow_provider_tungsten.replicator.errors import DataError, UnsupportedError
+from airflow_provider_tungsten.replicator.filters.python import Change
+from airflow_provider_tungsten.replicator.storage import new_token
+from airflow_provider_tungsten.replicator.thl.event import Kind
+from tests.unit.replicator.batch.logs import ITEMS, LOOSE, ORDERS, Logbook, make_service, rows, statement
+
+HERE = __name__
+MOVED = {
+    "filter": "rename",
+    "definitions": [{"schema": "shop", "table": "orders", "new_schema": "crm", "new_table": "deals"}],
+}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Logbook:
+    return Logbook(tmp_path)
+
+
+def plans(book: Logbook, *filters: dict[str, Any]) -> list[Plan]:
+    return book.chain(filters=filters).extend(token="planner", limit=100, waiting=False)
+
+
+def write(book: Logbook, plan: Plan, *filters: dict[str, Any]) -> BatchManifest:
+    return write_batch(
+        book.log, plan, make_service(filters=filters), "redshift", book.store, token=new_token()
+    )
+
+
+def cells(book: Logbook, table: TableBatch) -> list[list[str]]:
+    """Operation, row id and the row."""
+    data = b"".join(
+        zstandard.ZstdDecompressor().stream_reader(book.store.read(part.key)).read() for part in table.parts
+    )
+    return [[row[0], row[2], *row[4:]] for row in csv.reader(io.StringIO(data.decode()))]
+
+
+def test_a_renamed_table_has_its_new_name_in_files_manifest_and_definition(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "a")), rows(ITEMS, (2, "b")))
+    (plan,) = plans(book, MOVED)
+    deals, items = write(book, plan, MOVED).tables
+    assert [(share.schema, share.table) for share in (deals, items)] == [("crm", "deals"), ("shop", "items")]
+    assert "crm/deals" in deals.parts[0].key
+    definition = TableDefinition.from_json(deals.definition)
+    assert (definition.name, definition.origin) == ("crm.deals", ("shop", "orders"))
+    assert items.definition == ITEMS.json
+    assert cells(book, deals) == [["I", "1", "1", "a"]]
+
+
+def test_truncate_of_a_renamed_table_empties_the_renamed_one(book: Logbook) -> None:
+    book.add(statement("truncate"), rows(ORDERS))
+    first, second, *_ = [plan for plan in plans(book, MOVED) if plan.effect != "records"]
+    (share,) = write(book, first, MOVED).tables
+    assert (first.effect, share.schema, share.table, share.truncate) == ("truncate", "crm", "deals", True)
+    assert write(book, second, MOVED).tables[0].table == "deals"
+
+
+@pytest.mark.parametrize("effect", ["moves_rows", "unknown", "truncate", "create"])
+def test_statements_on_tables_that_are_not_replicated_cut_and_stop_nothing(
+    book: Logbook, effect: str
+) -> None:
+    book.add(rows(ITEMS), statement(effect), rows(ITEMS), rows(ORDERS))
+    ignored = {"filter": "replicate", "ignore": "shop.ord*"}
+    (plan,) = plans(book, ignored)
+    assert (plan.last, plan.transactions, plan.rows) == (4, 2, 2)
+    assert [share.table for share in write(book, plan, ignored).tables] == ["items"]
+
+
+def test_two_tables_of_one_name_stop_planning(book: Logbook) -> None:
+    book.add(rows(ORDERS), rows(ITEMS))
+    same = {"filter": "rename", "definitions": [{"schema": "*", "table": "items", "new_table": "orders"}]}
+    assert [plan.last for plan in plans(book, same)] == [1]
+    with pytest.raises(UnsupportedError, match=r"shop\.items and shop\.orders both become shop\.orders"):
+        write(book, replace(plans(book)[0], first=0, last=2), same)
+
+
+def test_custompkey_lets_a_table_without_a_key_through(book: Logbook) -> None:
+    book.add(rows(LOOSE, (1, "a")))
+    key = {
+        "filter": "custompkey",
+        "definitions": [{"schema": "shop", "table": "loose", "columns": ["note", "id"]}],
+    }
+    (plan,) = plans(book, key)
+    (share,) = write(book, plan, key).tables
+    assert TableDefinition.from_json(share.definition).primary_key == ("note", "id")
+
+
+def test_rows_that_are_left_out_leave_no_hole_in_the_row_ids(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "x"), (2, "y"), (3, "x"), (4, None)), rows(ORDERS, (4, None), kind=Kind.DELETE))
+    drop = {
+        "filter": "droponvalue",
+        "definitions": [{"schema": "*", "table": "*", "column": "note", "values": ["x"]}],
+    }
+    (plan,) = plans(book, drop)
+    (share,) = write(book, plan, drop).tables
+    assert cells(book, share) == [["I", "1", "2", "y"], ["I", "2", "4", "\\N"], ["D", "3", "4", "\\N"]]
+    assert share.rows == {"I": 2, "D": 1}
+
+
+def test_a_table_of_which_nothing_is_left_has_no_share(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "x")), rows(ITEMS))
+    skip = {"filter": "skipeventbytype", "definitions": {"shop": {"orders": {"INSERT": "deny"}}}}
+    (plan,) = plans(book, skip)
+    assert [share.table for share in write(book, plan, skip).tables] == ["items"]
+
+
+def test_a_refused_cast_names_column_and_seqno_and_not_the_value(book: Logbook) -> None:
+    book.add(rows(ORDERS, (1, "12")), rows(ORDERS, (2, "pepper")))
+    cast = {"filter": "cast", "columns": "*.*.note", "type": "int"}
+    (plan,) = plans(book, cast)
+    with pytest.raises(DataError, match=r"shop\.orders\.note, seqno 2: a value that is no INT") as caught:
+        write(book, plan, cast)
+    assert "pepper" not in str(caught.value)
+
+
+def test_the_fingerprint_holds_the_filters_and_what_their_files_say(book: Logbook, tmp_path: Path) -> None:
+    file = tmp_path / "rename.csv"
+    file.write_text("shop,orders,*,crm,-,-\n")
+    from_file = {"filter": "rename", "definitions_file": str(file)}
+    prints = [book.chain(filters=filters).fingerprint for filters in ((), (MOVED,), (from_file,))]
+    file.write_text("shop,orders,*,crm2,-,-\n")
+    prints.append(book.chain(filters=(from_file,)).fingerprint)
+    assert len(set(prints)) == 4
+
+
+def only_large(change: Change) -> Change | None:
+    row = change.after or change.before or {}
+    return change if int(row["NUMBER"] or "0") >= 10 else None
+
+
+def shout(change: Change) -> Change:
+    row = change.after or change.before
+    assert row is not None
+    assert (change.schema, change.table, change.commit_ts) == ("shop", "orders", change.seqno * 1_000_000)
+    return change.replace(note=None if row["note"] is None else f"{change.kind} {change.seqno}".upper())
+
+
+def broken(change: Change) -> Change:
+    raise ValueError(f"pepper {change.after}")
+
+
+def rows_filter(name: str) -> dict[str, Any]:
+    return {"filter": "python", "callable": f"{HERE}.{name}", "tables": "shop.orders"}
+
+
+def test_a_callable_sees_every_row_changes_it_or_leaves_it_out(book: Logbook) -> None:
+    book.add(
+        rows(ORDERS, (1, "a"), (10, "b"), (11, None)),
+        [rows(ITEMS, (1, "i")), rows(ORDERS, (10, "b"), (12, "ä"), (11, None), (2, "c"), kind=Kind.UPDATE)],
+        rows(ORDERS, (12, "x"), kind=Kind.DELETE),
+    )
+    number = {
+        "filter": "rename",
+        "definitions": [{"schema": "*", "table": "*", "column": "id", "new_column": "NUMBER"}],
+    }
+    filters = (
+        rows_filter("shout"),
+        number,
+        rows_filter("only_large"),
+        {"filter": "truncatetext", "length": 6},
+    )
+    (plan,) = plans(book, *filters)
+    items, orders = write(book, plan, *filters).tables
+    assert cells(book, items) == [["I", "1", "1", "i"]]
+    assert cells(book, orders) == [
+        ["I", "1", "10", "INSERT"],
+        ["I", "2", "11", "\\N"],
+        ["D", "3", "10", "UPDATE"],
+        ["I", "4", "12", "UPDATE"],
+        ["D", "5", "12", "DELETE"],
+    ]
+    assert [column.name for column in TableDefinition.from_json(orders.definition).columns] == [
+        "NUMBER",
+        "note",
+    ]
+
+
+@pytest.mark.parametrize("name", ["broken", "keeps_nothing", "gives_numbers"])
+def test_a_callable_that_fails_is_named_with_table_and_seqno_and_without_the_row(
+    book: Logbook, name: str
+) -> None:
+    book.add(rows(ORDERS, (1, "a")))
+    (plan,) = plans(book, rows_filter(name))
+    with pytest.raises(
+        DataError, match=rf"shop\.orders, seqno 1: filter python failed: {HERE}\.{name}: "
+    ) as caught:
+        write(book, plan, rows_filter(name))
+    assert "pepper" not in str(caught.value)
+
+
+def keeps_nothing(change: Change) -> Change:
+    return replace(change, after={})
+
+
+def gives_numbers(change: Change) -> Change:
+    return change.replace(id=7)  # type: ignore[arg-type]
