@@ -75,9 +75,8 @@ def missing_files(store: Storage, manifest: BatchManifest) -> Iterator[str]:
 
 def absent_files(store: Storage, plan: Plan, table: TableBatch) -> Iterator[str]:
     """The same of one table's share: one listing where its files alone begin alike, else one a file."""
-    keys = [part.key for part in table.parts] + [table.copy_manifest] * bool(table.copy_manifest)
-    stem = commonprefix(keys)
-    prefixes = [stem] if f"{plan.first:019d}" in stem else keys
+    stem = commonprefix(table.keys)
+    prefixes = [stem] if f"{plan.first:019d}" in stem else table.keys
     sizes = {info.key: info.size for prefix in prefixes for info in store.list(prefix)}
     yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
     if table.copy_manifest and table.copy_manifest not in sizes:
@@ -126,6 +125,11 @@ class Uploads:
         self._pool = ThreadPoolExecutor(_UPLOADS)
         self._running: deque[tuple[Future[None], int]] = deque()
         self._bytes = 0
+
+    @property
+    def keys(self) -> set[str]:
+        """Names of all that was put."""
+        return set(self._sizes)
 
     def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         """:param source: the content, or an open file, which is closed when it is stored."""

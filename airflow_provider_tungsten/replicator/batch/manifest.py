@@ -120,6 +120,11 @@ class TableBatch:
     def total_rows(self) -> int:
         return sum(self.rows.values())
 
+    @property
+    def keys(self) -> list[str]:
+        """Names of all its files, the COPY manifest last."""
+        return [part.key for part in self.parts] + [self.copy_manifest] * bool(self.copy_manifest)
+
 
 @dataclass(frozen=True)
 class BatchManifest:

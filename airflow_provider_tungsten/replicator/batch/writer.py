@@ -94,6 +94,9 @@ def write_batch(
         applied = AppliedTables(applier, service.filters)
         batch = _Batch(log, plan, service.service, applier_name, applier, applied, uploads, parts, progress)
         tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
+    # Parts of a table that had to be written anew: whoever reads folders, not manifests, would count them.
+    for key in uploads.keys - {key for table in tables for key in table.keys}:
+        store.delete(key)
     return put_manifest(store, BatchManifest(plan, *files, tables), token)
 
 
@@ -376,7 +379,7 @@ class _TableWriter:
         self._uploads.put(key, source, part.file.size)
 
     def discard(self) -> None:
-        """Ends without a share. Parts that are stored already stay behind, unnamed by any manifest."""
+        """Ends without a share. Parts that are stored already are removed when the batch is whole."""
         for part in self._open.values():
             part.file.discard()
 

@@ -113,6 +113,16 @@ def test_where_a_value_equals_the_null_sentinel_that_table_alone_takes_the_next(
     assert contents(book.store) == once
 
 
+def test_a_table_that_is_written_anew_leaves_no_part_of_its_first_writing(book: Logbook) -> None:
+    values = [(number, None if number == 7 else f"{number:0200d}") for number in range(6000)]
+    book.add(rows(ORDERS, *values), rows(ORDERS, (6001, "x")), rows(ORDERS, (6002, "\\N")))
+    settings = {"batches": {"part_bytes": 1 << 20}}
+    (table,) = write(book, plans(book, **settings)[0], **settings).tables
+    assert (table.null != "\\N", len(table.parts)) == (True, 2)
+    stored = {info.key for info in book.store.list("shop/")}
+    assert stored == {*(part.key for part in table.parts), table.copy_manifest}
+
+
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "bzip2", "none"])
 def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook, compression: str) -> None:
     settings = {"csv": {"compression": compression}}
