@@ -9,9 +9,11 @@ import duckdb
 import pytest
 
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest
+from airflow_provider_tungsten.replicator.s3.athena import create_tables
+from airflow_provider_tungsten.replicator.s3.settings import S3Applier
 from airflow_provider_tungsten.replicator.storage import open_storage
 from tests.integration.extraction import Extraction
-from tests.integration.test_s3_feed import replicate
+from tests.integration.test_s3_feed import replicate, service
 from tests.stack.mysql import MySQL
 from tests.stack.s3 import S3
 
@@ -51,6 +53,12 @@ def test_duckdb_brings_the_feed_to_the_rows_of_the_source(
         path = tmp_path / "read" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(feed.read(key))
+
+    applier = service(f"s3://{bucket}/feed", csv={"preset": "hive"}).applier("lake")
+    assert isinstance(applier, S3Applier)
+    ((table, ddl),) = create_tables(applier, ("shop", "lake"), feed, "raw")
+    assert table == f"{database}.orders"
+    assert "`amount` decimal(10,2)" in ddl
 
     expected = mysql.execute("SELECT id, note, amount FROM orders ORDER BY id", database=database)
     found = duckdb.sql(documented(f"{tmp_path}/read/**/*.csv*")).fetchall()

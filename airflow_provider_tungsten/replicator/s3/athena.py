@@ -8,20 +8,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
+from airflow_provider_tungsten.replicator.storage import Storage
 
 _WAY_OUT = (
     "choose csv: {preset: hive}, with which Athena reads every value as it was, NULL and line breaks included"
 )
+_MANIFEST = re.compile(r"_batches/\d{19}-\d{19}(\.without-\w+)?\.json")
 _INTEGERS = {"tinyint": 0, "smallint": 1, "mediumint": 2, "int": 2, "bigint": 3, "year": 1}
 _WIDER = ("tinyint", "smallint", "int", "bigint", "decimal(20,0)")
 _JAVA = {"Y": "yyyy", "m": "MM", "d": "dd", "H": "HH", "M": "mm"}
 _FIRST = {"Y": "2000", "m": "01", "d": "01", "H": "00", "M": "00"}
 _RANGES = {"Y": ("2000,2100", 4), "m": ("1,12", 2), "d": ("1,31", 2), "H": ("0,23", 2), "M": ("0,59", 2)}
 _UNITS = (("M", "MINUTES"), ("H", "HOURS"), ("d", "DAYS"), ("m", "MONTHS"), ("Y", "YEARS"))
+
+
+def create_tables(
+    applier: S3Applier, names: tuple[str, str], folder: Storage, database: str
+) -> Iterator[tuple[str, str]]:
+    """``schema.table`` and :func:`create_table` of every table that the feed has files of, as its newest batch defines it.
+
+    :param folder: the feed's, whose manifests are all read.
+    """
+    newest: dict[tuple[str, str], str] = {}
+    for info in folder.list("_batches/"):
+        if _MANIFEST.fullmatch(info.key):
+            shares = BatchManifest.from_json(folder.read(info.key)).tables
+            newest |= {(share.schema, share.table): share.definition for share in shares if share.parts}
+    for _, definition in sorted(newest.items()):
+        table = TableDefinition.from_json(definition)
+        yield table.name, create_table(applier, names, folder.url, table, database)
 
 
 def create_table(
