@@ -23,6 +23,7 @@ from rich.console import Console
 
 from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
+from airflow_provider_tungsten.replicator.batch.presets import PRESETS, Csv
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
@@ -113,14 +114,15 @@ class Bench:
             write_batch(log, plan, checked, APPLIER, store, token=new_token())
         return chain
 
-    def encoder(self, thl: Path) -> Callable[[], float]:
+    def encoder(self, thl: Path, preset: str = "redshift") -> Callable[[], float]:
         """Rows a second of the encoder alone, over row images that lie in memory."""
         log = Log(open_storage(str(thl)), NAME)
         head = log.head()
         assert head is not None
         events = [event for event in log.read(0, head.last) if event.kind in ROW_KINDS]
         definition = TableDefinition.from_json(events[0].definition or "")
-        csv = CsvEncoder(definition, ("opcode", "seqno", "row_id", "commit_timestamp"))
+        dialect = Csv(preset=preset).dialect
+        csv = CsvEncoder(definition, ("opcode", "seqno", "row_id", "commit_timestamp"), dialect=dialect)
 
         def rate() -> float:
             started = time.perf_counter()
@@ -257,6 +259,9 @@ class Bench:
         for name in LIMITS:
             if name in rates:
                 self.figures[f"csv_encode_vs_{name}"] = ours / rates[name]
+        rates = self.turns(**{preset: self.encoder(thl, preset) for preset in PRESETS if preset != "custom"})
+        for preset in rates.keys() - {"redshift"}:
+            self.figures[f"csv_encode_{preset}_vs_redshift"] = rates[preset] / rates["redshift"]
         batches = {"max_rows": BULK // 10}
         self.figures |= self.turns(stage_s3_rows_per_s=lambda: self.stage(log, thl, batches))
         self.figures["load_rows_per_s"] = self._load(log, thl)

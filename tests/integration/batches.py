@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import hashlib
 import io
@@ -104,7 +105,8 @@ class Feed(Logbook):
             front = [head[name] for name in self.applier.csv.header]
             writer.writerow(front + ["\\N" if value is None else value for value in values])
         plain = text.getvalue().encode()
-        data = zstandard.compress(plain) if self.applier.csv.compression == "zstd" else plain
+        compress = {"zstd": zstandard.compress, "bzip2": bz2.compress, "none": bytes}
+        data = compress[self.applier.csv.compression](plain)
         stem = table_stem(definition.schema, definition.table, plan.first, plan.last)
         digest = hashlib.sha256(data).hexdigest()
         part = Part(f"{stem}.0000-{digest[:16]}.csv", len(rows), len(data), len(plain), digest)

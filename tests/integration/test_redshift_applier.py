@@ -130,7 +130,7 @@ def as_text(column: Column) -> str:
     return f'"{column.name}"::varchar'
 
 
-@pytest.mark.parametrize("compression", ["zstd", "none"])
+@pytest.mark.parametrize("compression", ["zstd", "bzip2", "none"])
 def test_every_type_arrives_as_it_was(redshift: Redshift, s3: S3, bucket: str, compression: str) -> None:
     shop = Shop(redshift, s3, bucket, csv={"compression": compression})
     columns = tuple(column for column, _, _ in EVERY_TYPE)
@@ -170,6 +170,21 @@ def test_rows_are_inserted_updated_and_deleted(shop: Shop) -> None:
     shop.batch(items(("D", "1", "one"), ("I", "1", "ONE"), ("D", "2", "two")))
     assert shop.load().batches == 2
     assert shop.rows() == [(1, "ONE"), (3, "three")]
+
+
+def test_opcodes_that_tell_updates_are_merged_alike(shop: Shop) -> None:
+    shop.batch(items(("I", "1", "one"), ("I", "2", "two"), ("I", "3", "three")))
+    shop.batch(
+        items(
+            ("U", "1", "ONE"),
+            ("UD", "2", "two"),
+            ("UI", "9", "two"),
+            ("UD", "3", "three"),
+            ("UI", "3", "THREE"),
+        )
+    )
+    shop.load()
+    assert shop.rows() == [(1, "ONE"), (3, "THREE"), (9, "two")]
 
 
 def test_a_key_change_moves_the_row(shop: Shop) -> None:

@@ -304,7 +304,7 @@ cdef class CsvEncoder(Lines):
         cdef const uint8_t* new = data[0]
         cdef Status status
         if self._merges:
-            status = self._find_key(&new, end)
+            status = self._find_key(&new, end, True)
             if status != DONE:
                 return status
             self._old_places.swap(self._places)
@@ -353,30 +353,32 @@ cdef class CsvEncoder(Lines):
 
     @final
     cdef Status _find_key_of(self, const uint8_t* data, const uint8_t* end) noexcept nogil:
-        return self._find_key(&data, end)
+        return self._find_key(&data, end, False)
 
     @final
-    cdef Status _find_key(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
-        """Fills ``_places`` and moves behind the image."""
+    cdef Status _find_key(self, const uint8_t** data, const uint8_t* end, bint whole) noexcept nogil:
+        """Fills ``_places``, and moves behind the image if that is to be passed ``whole``."""
         cdef const uint8_t* nulls = data[0]
         cdef size_t at, part, size
+        cdef size_t left = self._key.size()
+        cdef bint is_null
         if <size_t>(end - data[0]) < self._bitmap:
             return CORRUPT
         data[0] += self._bitmap
         for at in range(self._count):
+            if not (left or whole):
+                break
             size = 0
-            if nulls[at >> 3] >> (at & 7) & 1:
-                for part in range(self._key.size()):
-                    if self._key[part] == at:
-                        self._places[part].data, self._places[part].size = <const uint8_t*>NULL, 0
-                continue
-            if not find_value(&self._fields[at], data, end, &size):
+            is_null = nulls[at >> 3] >> (at & 7) & 1
+            if not is_null and not find_value(&self._fields[at], data, end, &size):
                 self._failed = at
                 return CORRUPT
             for part in range(self._key.size()):
                 if self._key[part] == at:
-                    self._places[part].data, self._places[part].size = data[0], size
-            data[0] += size
+                    self._places[part].data, self._places[part].size = <const uint8_t*>NULL if is_null else data[0], size
+                    left -= 1
+            if not is_null:
+                data[0] += size
         return DONE
 
     @final

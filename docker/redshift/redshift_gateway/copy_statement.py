@@ -11,7 +11,7 @@ from redshift_gateway.tokens import Kind, Token, identifier
 
 _ARN = r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=.@/-]+"
 _ROLE = re.compile(rf"default|{_ARN}(?:,{_ARN})*")
-_FLAGS = {"GZIP", "ZSTD", "MANIFEST", "EMPTYASNULL", "TRUNCATECOLUMNS", "EXPLICIT_IDS", "CSV"}
+_FLAGS = {"BZIP2", "GZIP", "ZSTD", "MANIFEST", "EMPTYASNULL", "TRUNCATECOLUMNS", "EXPLICIT_IDS", "CSV"}
 _SWITCHES = {
     "COMPUPDATE": {"ON", "OFF", "TRUE", "FALSE", "PRESET"},
     "STATUPDATE": {"ON", "OFF", "TRUE", "FALSE"},
@@ -22,7 +22,7 @@ _TEXTS = {
 }  # fmt: skip
 _NUMBERS = {"IGNOREHEADER", "MAXERROR", "COMPROWS"}
 _UNBUILT = {
-    "JSON", "PARQUET", "ORC", "AVRO", "FIXEDWIDTH", "SHAPEFILE", "BZIP2", "LZOP", "BLANKSASNULL", "TRIMBLANKS",
+    "JSON", "PARQUET", "ORC", "AVRO", "FIXEDWIDTH", "SHAPEFILE", "LZOP", "BLANKSASNULL", "TRIMBLANKS",
     "ACCEPTINVCHARS", "ACCEPTANYDATE", "ROUNDEC", "FILLRECORD", "IGNOREBLANKLINES", "ESCAPE", "REMOVEQUOTES",
     "NOLOAD", "IGNOREALLERRORS", "READRATIO", "SSH", "MASTER_SYMMETRIC_KEY", "ENCRYPTED",
 }  # fmt: skip
@@ -34,6 +34,7 @@ class Compression(Enum):
     """How the objects are packed."""
 
     NONE = "none"
+    BZIP2 = "bzip2"
     GZIP = "gzip"
     ZSTD = "zstd"
 
@@ -163,11 +164,10 @@ def _statement(
         raise unsupported("COPY MAXERROR other than 0 is not built into this gateway")
     if options.get("ENCODING", "utf8").lower() != "utf8":
         raise unsupported("COPY ENCODING: this gateway reads UTF8 only")
-    if "GZIP" in options and "ZSTD" in options:
-        raise syntax_error("ZSTD", "Only one compression can be given.")
-    compression = (
-        Compression.GZIP if "GZIP" in options else Compression.ZSTD if "ZSTD" in options else Compression.NONE
-    )
+    packed = [kind for kind in Compression if kind.name in options]
+    if len(packed) > 1:
+        raise syntax_error(packed[1].name, "Only one compression can be given.")
+    compression = packed[0] if packed else Compression.NONE
     delimiter = {r"\t": "\t"}.get(options.get("DELIMITER", ","), options.get("DELIMITER", ","))
     quote = options.get("QUOTE", '"')
     null = options.get("NULL", r"\N")

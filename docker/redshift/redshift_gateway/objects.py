@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import zlib
 from collections.abc import Iterator
@@ -131,11 +132,13 @@ def _unpack(pieces: Iterator[bytes], compression: Compression, url: str) -> Iter
                     unpacker = None
         if unpacker is not None:
             raise internal_error(f"{compression.value} file {url} ends before its end", 8001)
-    except (zlib.error, zstandard.ZstdError) as error:
+    except (OSError, zlib.error, zstandard.ZstdError) as error:
         raise internal_error(f"{compression.value} file {url} cannot be unpacked: {error}", 8001) from error
 
 
 def _unpacker(compression: Compression) -> Any:
     if compression is Compression.GZIP:
         return zlib.decompressobj(wbits=31)
+    if compression is Compression.BZIP2:
+        return bz2.BZ2Decompressor()
     return zstandard.ZstdDecompressor().decompressobj()
