@@ -12,18 +12,24 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import PreflightError
 from airflow_provider_tungsten.replicator.filters.python import Change
+from airflow_provider_tungsten.replicator.redshift.load import Target
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.redshift.types import redshift_type
 from airflow_provider_tungsten.replicator.source.connection import connect
 from airflow_provider_tungsten.replicator.source.preflight import preflight
 from airflow_provider_tungsten.replicator.storage import open_storage
+from airflow_provider_tungsten.replicator.thl.event import Kind
 from tests.integration.extraction import Extraction, endpoint, service
 from tests.stack.mysql import MySQL
-from tests.unit.replicator.batch.logs import Logbook, make_service
+from tests.stack.redshift import Redshift
+from tests.stack.s3 import S3
+from tests.unit.replicator.batch.logs import ORDERS, Logbook, make_service, rows, statement
 
 SALT = "a salt of the tests, long enough"
 HERE = __name__
@@ -277,3 +283,41 @@ def test_preflight_names_what_filters_name_in_vain(mysql: MySQL, database: str, 
         f"{database}.keyless and {database}.t both become {database}.t",
         f"{database}.t",
     ]
+
+
+def test_redshift_gets_the_renamed_retyped_and_keyed_table(
+    redshift: Redshift, s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILTERS_SALT", SALT)
+    filters = (
+        definitions(
+            "rename", {"schema": "shop", "table": "orders", "new_schema": "crm", "new_table": "deals"}
+        ),
+        {"filter": "mask", "columns": "crm.deals.note", "sha256": {"env": "FILTERS_SALT"}},
+        {"filter": "rowadddbname", "adddbhash": False},
+        {"filter": "customcdc"},
+    )
+    storage = open_storage(f"s3://{bucket}/all", s3_client=s3.client())
+    names = {"target_schema": "filtered_{schema}", "staging_schema": "tungsten_filtered"}
+    book = Logbook(storage, files={"url": f"{storage.url}/files"}, filters=filters, **names)
+
+    def load() -> list[tuple[Any, ...]]:
+        chain = book.chain()
+        for plan in chain.extend(token="t", limit=99, waiting=False):
+            write_batch(book.log, plan, book.service, "redshift", book.store, token="t")
+        applier = book.service.applier("redshift")
+        assert isinstance(applier, RedshiftApplier)
+        target = Target(redshift.connect, "shop", "redshift", applier, book.store)
+        apply_batches(target, book.log, chain, book.store, through=chain.end())
+        return list(
+            redshift.execute("SELECT id, note, dbname, cdc_op_type FROM filtered_crm.deals ORDER BY 1")
+        )
+
+    def hashed(text: str) -> str:
+        return hashlib.sha256((SALT + text).encode()).hexdigest()
+
+    book.add(rows(ORDERS, (1, "a"), (2, "b")), rows(ORDERS, (1, "a"), (1, "c"), kind=Kind.UPDATE))
+    book.add(rows(ORDERS, (2, "b"), kind=Kind.DELETE), rows(ORDERS, (3, None)))
+    assert load() == [(1, hashed("c"), "shop", "U"), (3, None, "shop", "I")]
+    book.add(statement("truncate"), rows(ORDERS, (4, "d")))
+    assert load() == [(4, hashed("d"), "shop", "I")]
