@@ -9,19 +9,20 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import redshift_connector
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_tungsten.replicator.aws import Aws
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.redshift.session import KEEPALIVE
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.source.endpoint import mysql_endpoint as endpoint_of
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.aws import Aws
 
 PREFIX = "AIRFLOW_CONN_"
 _EXTRA = "__extra__"
@@ -113,6 +114,10 @@ def aws(connection_id: str) -> Aws:
 
     :raises ConfigurationError: the connection has a setting that is not understood.
     """
+    from airflow_provider_tungsten.replicator.aws import (
+        Aws,  # boto3 takes half a second, and a folder needs none
+    )
+
     found = find_connection(connection_id) or Connection(connection_id)
     return Aws.of(str(found), login=found.login, password=found.password, extra=found.extra)
 
@@ -123,6 +128,8 @@ def redshift_connect(connection_id: str, aws_connection: str) -> Callable[[], An
     :param aws_connection: gets the temporary password for IAM.
     :raises ConfigurationError: no such connection, or a setting that is missing or not understood.
     """
+    import redshift_connector  # takes its time, too
+
     found = connection(connection_id, "redshift")
     if not found.host or not found.schema:
         raise ConfigurationError(f"{found}: give host and schema (the database)")
@@ -147,7 +154,9 @@ def redshift_connect(connection_id: str, aws_connection: str) -> Callable[[], An
 
 def _typed(connection: Connection, name: str, value: Any) -> Any:
     """A value as redshift_connector takes it: in a URI all values are text."""
-    kinds = {**get_type_hints(redshift_connector.connect), _TOKEN_SECONDS: int}
+    from redshift_connector import connect
+
+    kinds = {**get_type_hints(connect), _TOKEN_SECONDS: int}
     if name not in kinds:
         raise ConfigurationError(
             f"{connection}: {name} in extra is not understood; it takes the arguments of redshift_connector.connect, "

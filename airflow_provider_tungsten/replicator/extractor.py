@@ -112,6 +112,7 @@ def extract(
     *,
     token: str,
     progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> ExtractResult:
     """Reads from the THL's end to a limit or to the head the server had when this began.
 
@@ -122,6 +123,7 @@ def extract(
     :param storage: the store of the THL; the log is ``<service>/`` in it.
     :param token: of :func:`~.storage.new_token`: signs what is written.
     :param progress: called every few seconds.
+    :param stop: asked all the time; True ends reading behind the transaction that is being read.
     :raises PreflightError: the server is not fit; with all findings.
     :raises LogPurgedError, DivergedError: the source cannot be read on from where the log ends.
     :raises UnsupportedError, CorruptLogError: something in the binlog that is not understood; names file:position.
@@ -146,7 +148,7 @@ def extract(
         segment_events=limits.segment_events,
         before_publish=storing(xa, tables),
     ) as writer:
-        task = _Task(service, endpoint, storage, head, xa, writer, progress, tables)
+        task = _Task(service, endpoint, storage, head, xa, writer, progress, tables, stop)
         task.begin(facts, place)
         failure = task.read()
         task.add_position()
@@ -321,6 +323,7 @@ class _Task:
         writer: LogWriter,
         progress: Callable[[Progress], None] | None,
         tables: Tables | None,
+        stop: Callable[[], bool],
     ) -> None:
         self._service = service
         self._replica = _replica(service, endpoint)
@@ -331,6 +334,7 @@ class _Task:
         self._writer = writer
         self._tables = tables
         self._progress = progress
+        self._stop = stop
         self._told = self._began = time.monotonic()
         self._connections = 0
         self._broken: set[str] = set()
@@ -436,6 +440,8 @@ class _Task:
                         self._append()
                     if self._over:
                         reader.end("max_seconds")
+                    if self._stop():
+                        reader.end("stopped")
                     if reader.ended:
                         break
                     self._tell()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_tungsten.replicator.batch.files import manifest_key, read_manifest
-from airflow_provider_tungsten.replicator.batch.hint import Hint, write_hint
+from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint, write_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import WAYS_OUT, Position, after, is_applied
 from airflow_provider_tungsten.replicator.batch.skips import skipped
@@ -102,7 +102,8 @@ def apply_batches(
     rows = 0
     try:
         current = applier.prepare()
-        _check_log(log, current)
+        check_log(log, current)
+        begin = current
         _mirror(store, current)
         for plan in chain.plans(current.seqno + 1):
             if plan.first > through:
@@ -111,7 +112,7 @@ def apply_batches(
                 continue
             batch = _batch(store, plan, current)
             current, moved = _apply(applier, batch, current, sources.of(plan), store)
-            _mirror(store, current)
+            _mirror(store, current, begin, time.monotonic() - started)
             if moved:
                 applied.append(plan)
                 rows += batch.total_rows
@@ -173,8 +174,11 @@ class _Sources:
         return self._by_epoch[plan.epoch_number]
 
 
-def _check_log(log: Log, current: Position) -> None:
-    """The record at the target's position must be the one that was applied."""
+def check_log(log: Log, current: Position) -> None:
+    """The record at the target's position must be the one that was applied.
+
+    :raises DivergedError: it is another, or there is none.
+    """
     if current.seqno < 0:
         return
     head = log.head()
@@ -192,9 +196,19 @@ def _check_log(log: Log, current: Position) -> None:
         )
 
 
-def _mirror(store: Storage, current: Position) -> None:
-    """For those who ask whether there is anything to load."""
-    write_hint(store, Hint(current.seqno, current.epoch_number, current.event_id, current.thl_uuid))
+def _mirror(store: Storage, current: Position, begin: Position | None = None, seconds: float = 0) -> None:
+    """For those who ask whether there is anything to load, and how fast it goes.
+
+    :param begin: where this load began, ``seconds`` ago; None: it has applied nothing yet.
+    """
+    known = read_hint(store)
+    place = Hint(current.seqno, current.epoch_number, current.event_id, current.thl_uuid)
+    if begin is not None:
+        place = replace(place, transactions=current.seqno - begin.seqno, seconds=seconds)
+    elif known is not None:
+        place = replace(place, transactions=known.transactions, seconds=known.seconds)
+    if place != known:
+        write_hint(store, place)
 
 
 def _check_skips(store: Storage, plan: Plan) -> None:

@@ -91,6 +91,11 @@ class Chain:
         self._tables = AppliedTables(self._applier, service.filters)
         self.fingerprint = fingerprint(service, applier_name)
 
+    @property
+    def tables(self) -> AppliedTables:
+        """What the applier takes."""
+        return self._tables
+
     # Reading the chain
 
     def plans(self, first: int = 0) -> Iterator[Plan]:

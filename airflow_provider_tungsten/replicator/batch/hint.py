@@ -18,12 +18,15 @@ class Hint:
     """What the target's position was after some load, perhaps not the latest.
 
     :param seqno: last applied; with epoch number and event id of that record, and the THL it comes from.
+    :param transactions: seqnos that the last load which applied any had applied by then, in so many ``seconds``.
     """
 
     seqno: int
     epoch_number: int
     event_id: str
     thl_uuid: str
+    transactions: int = 0
+    seconds: float = 0.0
 
 
 def read_hint(store: Storage) -> Hint | None:

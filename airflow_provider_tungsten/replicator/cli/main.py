@@ -15,8 +15,17 @@ from airflow_provider_tungsten.replicator.cli import output
 
 # What is a function there is a command; what is a Typer is a group of them.
 COMMANDS = {
-    "extract": "extract:extract",
+    "run": "run:run",
+    "status": "status:status",
+    "qs": "status:qs",
     "thl": "thl:app",
+    "position": "position:app",
+    "preflight": "preflight:preflight",
+    "ddl": "ddl:ddl",
+    "skip": "operations:skip",
+    "heartbeat": "operations:heartbeat",
+    "applier": "operations:applier_app",
+    "extract": "extract:extract",
 }
 
 

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TargetError
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
-from airflow_provider_tungsten.replicator.redshift.types import RedshiftType, redshift_type
+from airflow_provider_tungsten.replicator.redshift.types import RedshiftType, catalog_type, redshift_type
 
 MAX_IDENTIFIER_BYTES = 127  # Amazon Redshift Database Developer Guide, "Names and identifiers"
 COMMIT_TABLE = "trep_commit_seqno"
@@ -98,6 +98,19 @@ class FoundColumn(NamedTuple):
     has_default: bool
 
 
+def found_columns(rows: Sequence[tuple[Any, ...]]) -> list[FoundColumn]:
+    """:param rows: what :data:`COLUMNS` gave."""
+    return [
+        FoundColumn(
+            name,
+            catalog_type(data_type, length, precision, scale),
+            nullable.upper() == "YES",
+            bool(default),
+        )
+        for name, data_type, length, precision, scale, nullable, default in rows
+    ]
+
+
 @dataclass(frozen=True)
 class Names:
     """Where an applier's tables lie on the target."""
@@ -174,9 +187,13 @@ def create_schema(schema: str) -> str:
     return f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}"
 
 
-def create_table(relation: Relation, columns: Sequence[tuple[str, RedshiftType]]) -> str:
-    body = ", ".join(f"{quote(name)} {kind.sql}" for name, kind in columns)
-    return f"CREATE TABLE {relation.sql} ({body}) DISTSTYLE AUTO SORTKEY AUTO"
+def create_table(
+    relation: Relation, columns: Sequence[tuple[str, RedshiftType]], *, lines: bool = False
+) -> str:
+    """:param lines: a column a line, for a person."""
+    begin, between, end = ("\n  ", ",\n  ", "\n") if lines else ("", ", ", "")
+    body = between.join(f"{quote(name)} {kind.sql}" for name, kind in columns)
+    return f"CREATE TABLE {relation.sql} ({begin}{body}{end}) DISTSTYLE AUTO SORTKEY AUTO"
 
 
 def drop_table(relation: Relation) -> str:

@@ -17,7 +17,6 @@ from airflow_provider_tungsten.replicator.redshift import ddl, errors, merge, po
 from airflow_provider_tungsten.replicator.redshift.ddl import FoundColumn, Header, Names, Relation
 from airflow_provider_tungsten.replicator.redshift.session import CommitUnknownError, Session
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
-from airflow_provider_tungsten.replicator.redshift.types import catalog_type
 from airflow_provider_tungsten.replicator.storage import Storage
 
 _ALREADY_THERE = {"23505", "42P06", "42P07"}
@@ -291,13 +290,6 @@ class Target:
             self._session.execute(ddl.create_schema(schema), doing=f"create schema {schema}")
 
     def _columns(self, relation: Relation) -> list[FoundColumn]:
-        rows = self._session.query(ddl.COLUMNS, relation, doing=f"look up the columns of {relation}")
-        return [
-            FoundColumn(
-                name,
-                catalog_type(data_type, length, precision, scale),
-                nullable.upper() == "YES",
-                bool(default),
-            )
-            for name, data_type, length, precision, scale, nullable, default in rows
-        ]
+        return ddl.found_columns(
+            self._session.query(ddl.COLUMNS, relation, doing=f"look up the columns of {relation}")
+        )

@@ -12,6 +12,12 @@ from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.redshift.ddl import Relation
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What a position is made of, in the order of `from_row`; and all that a row holds.
+READ = ("seqno", "epoch_number", "eventid", "source_id", "thl_uuid", "extract_timestamp")
+COLUMNS = (
+    *("task_id", "seqno", "fragno", "last_frag", "source_id", "epoch_number", "eventid", "applied_latency"),
+    *("update_timestamp", "shard_id", "extract_timestamp", "applier", "thl_uuid"),
+)
 
 
 def create(table: Relation) -> str:
@@ -30,10 +36,17 @@ def lock(table: Relation) -> str:
 
 def select(table: Relation) -> str:
     """Argument: the applier."""
-    return (
-        f"SELECT seqno, epoch_number, eventid, source_id, thl_uuid, extract_timestamp FROM {table.sql} "
-        f"WHERE applier = %s"
-    )
+    return f"SELECT {', '.join(READ)} FROM {table.sql} WHERE applier = %s"
+
+
+def select_all(table: Relation) -> str:
+    """The whole row. Argument: the applier."""
+    return f"SELECT {', '.join(COLUMNS)} FROM {table.sql} WHERE applier = %s"
+
+
+def remove(table: Relation) -> str:
+    """Argument: the applier."""
+    return f"DELETE FROM {table.sql} WHERE applier = %s"
 
 
 def insert_first(table: Relation) -> str:

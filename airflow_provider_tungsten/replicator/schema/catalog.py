@@ -208,6 +208,13 @@ class Catalog:
             lost = [(schema, name)] if name else [key for key in self._tables if key[0] == schema]
             self._tables.update(dict.fromkeys(lost, reason))
 
+    def definitions(self) -> Iterator[TableDefinition]:
+        """The tables that are known, by name, as table maps with all names would describe them."""
+        for (schema, name), table in sorted(self._tables.items()):
+            if isinstance(table, TableSchema):
+                columns = tuple(column.described() for column in table.columns)
+                yield TableDefinition(schema, name, columns, table.primary_key)
+
     # Naming what the log does not
 
     def complete(self, bare: BareTable) -> TableDefinition:

@@ -19,7 +19,7 @@ from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
 from airflow_provider_tungsten.replicator.source.position import Source
-from airflow_provider_tungsten.replicator.source.preflight import Server, log_status
+from airflow_provider_tungsten.replicator.source.preflight import Server, Version, log_status
 from airflow_provider_tungsten.replicator.source.stream import open_dump
 
 _ATTEMPTS = 5
@@ -49,10 +49,14 @@ def folds_names(connection: Connection) -> bool:
 
 
 def read_catalog(source: Source) -> Catalog | None:
+    """See :func:`read_tables`."""
+    return read_tables(source.connection, source.facts.version)
+
+
+def read_tables(connection: Connection, version: Version) -> Catalog | None:
     """The server's tables one after the other; None: one vanished meanwhile."""
-    connection = source.connection
     rows(connection, "SET SESSION sql_mode = '', sql_quote_show_create = 1")
-    if source.facts.version >= _GENERATED_KEYS:
+    if version >= _GENERATED_KEYS:
         rows(connection, "SET SESSION show_gipk_in_create_table_and_information_schema = ON")
     found = rows(
         connection,

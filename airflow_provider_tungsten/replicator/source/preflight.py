@@ -122,7 +122,7 @@ def preflight(
     :raises SourceUnavailableError, StorageUnavailableError: somebody did not answer.
     """
     with explained(endpoint):
-        server = _checked_server(connection, endpoint)
+        server = checked_server(connection, endpoint)
         examination = _Examination(connection, endpoint, service, server)
         findings = [*examination.findings()]
         if first_start:
@@ -169,7 +169,11 @@ class Server(NamedTuple):
         return not self.mariadb and self.version >= version
 
 
-def _checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
+def checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
+    """What server it is.
+
+    :raises PreflightError: none whose log can be read.
+    """
     server = rows(connection, "SELECT @@version AS version, @@version_comment AS comment")[0]
     version = server_version(server["version"])
     finding = None

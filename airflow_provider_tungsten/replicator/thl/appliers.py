@@ -135,6 +135,14 @@ def mirror(log: Log, name: str, position: Position, *, token: str) -> None:
         log.storage.delete(_place(name, old))
 
 
+def rewind(log: Log, name: str) -> None:
+    """Forgets how far an applier is, before its position is set back by hand: the log is kept for it whole until the next
+    load."""
+    for key in list(_keys(log, name)):
+        if key.startswith(_POSITION):
+            log.storage.delete(_place(name, key))
+
+
 def positions(log: Log) -> dict[str, Applied]:
     """The appliers that the log is kept for, by name, each with the position known here."""
     uuid = _uuid(log)

@@ -14,7 +14,6 @@ from airflow.sdk import Connection as AirflowConnection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_tungsten.replicator import connections
 from airflow_provider_tungsten.replicator.connections import (
     Connection,
     find_connection,
@@ -258,7 +257,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(arguments)
 
     connect.__annotations__ = real.__annotations__
-    monkeypatch.setattr(connections.redshift_connector, "connect", connect)
+    monkeypatch.setattr(redshift_connector, "connect", connect)
     return calls
 
 

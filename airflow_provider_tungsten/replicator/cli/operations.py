@@ -1,0 +1,149 @@
+"""`tungsten heartbeat`, `skip` and `applier`: what an operator does to a service now and then."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from airflow_provider_tungsten.replicator.batch import skips
+from airflow_provider_tungsten.replicator.cli import output
+from airflow_provider_tungsten.replicator.cli.services import (
+    ApplierName,
+    ServiceFile,
+    branch_of,
+    confirm,
+    live_connections,
+    say,
+    thl_store,
+)
+from airflow_provider_tungsten.replicator.positions import applied_seqno
+from airflow_provider_tungsten.replicator.service import load_service
+from airflow_provider_tungsten.replicator.source.heartbeat import beat
+from airflow_provider_tungsten.replicator.storage import new_token
+from airflow_provider_tungsten.replicator.thl import appliers
+from airflow_provider_tungsten.replicator.thl.log import Log
+
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Who does it; kept in the record. [dim]Default: the user here[/dim]"),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+applier_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="The appliers that a log is kept for: retention never deletes what one of them has not applied.",
+    epilog=output.STATUSES,
+)
+
+
+def heartbeat(
+    config: ServiceFile,
+    name: Annotated[
+        str, typer.Option("--name", "-name", help="What the record in the log is called.")
+    ] = "manual",
+    as_json: output.AsJson = False,
+) -> None:
+    """Changes the heartbeat's row at the source, which the log then holds as a record.
+
+    The row is in the source's own tungsten_<service>.heartbeat, which is made where
+    it is missing; no target gets it. Its way through log and load shows the lag of
+    a source on which nothing else happens.
+
+    [bold]Example[/bold]
+
+      tungsten heartbeat --config shop.yaml --name before_upgrade
+    """
+    with output.errors(as_json):
+        service = load_service(config)
+        beat(live_connections().mysql(service.source.connection), service.service, name)
+        say(as_json, f"heartbeat {name} written", service=service.service, name=name)
+
+
+def skip(
+    config: ServiceFile,
+    seqno: Annotated[int, typer.Option("--seqno", "-seqno", min=0, help="The transaction to leave out.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the skip for good.")],
+    applier: ApplierName = None,
+    by: By = None,
+    as_json: output.AsJson = False,
+) -> None:
+    """Leaves one whole transaction out of what an applier applies.
+
+    Who, why, when and what was in it is kept for good, and [bold]tungsten status[/bold] shows it
+    ever after. The target then differs from the source by what was skipped: see
+    what that is with [bold]tungsten thl list -seqno[/bold], and mend the target's rows.
+
+    [bold]Example[/bold]
+
+      tungsten skip --config shop.yaml --seqno 4711 --reason 'row repaired by hand, ticket 17'
+    """
+    with output.errors(as_json):
+        branch = branch_of(load_service(config), applier)
+        made = skips.skip(
+            branch,
+            seqno,
+            applied=lambda: applied_seqno(branch, live_connections().redshift),
+            who=by or getpass.getuser(),
+            why=reason,
+            token=new_token("tungsten skip"),
+        )
+        if as_json:
+            output.print_json(asdict(made))
+            return
+        tables = ", ".join(
+            f"{table}: {rows} {kind}" for table, kinds in made.tables.items() for kind, rows in kinds.items()
+        )
+        print(f"applier {branch.name} leaves out seqno {made.seqno} ({made.event_id}): {tables}")
+
+
+@applier_app.command("list")
+def list_(config: ServiceFile, as_json: output.AsJson = False) -> None:
+    """Prints the appliers of a log, each with the position that the log knows of."""
+    with output.errors(as_json):
+        log = _log(config)
+        known, gone = appliers.positions(log), appliers.removed(log)
+        if as_json:
+            output.print_json(
+                [{"name": name, "removed": False, **asdict(one)} for name, one in sorted(known.items())]
+                + [{"name": name, "removed": True, **asdict(one)} for name, one in sorted(gone.items())]
+            )
+            return
+        rows = [(name, str(one.seqno), one.event_id, one.time) for name, one in sorted(known.items())]
+        rows += [
+            (name, str(one.seqno), f"removed by {one.writer}", one.time) for name, one in sorted(gone.items())
+        ]
+        output.print_rows(("applier", "seqno", "event id", "time"), rows, right=("seqno",))
+
+
+@applier_app.command()
+def remove(
+    config: ServiceFile,
+    name: Annotated[str, typer.Argument(help="The applier to give up.")],
+    by: By = None,
+    yes: Yes = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Gives an applier up for good: the log is no longer kept for it.
+
+    Its name cannot be used again on this log, and its target stays as it is. Take
+    it out of the service's file, too.
+
+    [bold]Example[/bold]
+
+      tungsten applier remove --config shop.yaml old_lake
+    """
+    with output.errors(as_json):
+        log = _log(config)
+        if not yes:
+            confirm(f"Give up applier {name} of the log {log.url} for good?")
+        removal = appliers.remove(log, name, new_token(f"{by or getpass.getuser()} tungsten applier remove"))
+        say(as_json, f"applier {name} is removed, at seqno {removal.seqno}", name=name, **asdict(removal))
+
+
+def _log(config: ServiceFile) -> Log:
+    service = load_service(config)
+    return Log(thl_store(service), service.service)

@@ -1,0 +1,210 @@
+"""How far source, log and targets are, as far as they answer: what is missing says why. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from airflow_provider_tungsten.replicator.batch.apply import check_log
+from airflow_provider_tungsten.replicator.batch.files import gap_key
+from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint
+from airflow_provider_tungsten.replicator.batch.position import Position
+from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
+from airflow_provider_tungsten.replicator.branch import Branch
+from airflow_provider_tungsten.replicator.errors import TungstenError
+from airflow_provider_tungsten.replicator.positions import applied
+from airflow_provider_tungsten.replicator.runner import Connections
+from airflow_provider_tungsten.replicator.service import Service
+from airflow_provider_tungsten.replicator.source.connection import connect, explained
+from airflow_provider_tungsten.replicator.source.preflight import checked_server, log_status
+from airflow_provider_tungsten.replicator.thl.event import event_id
+from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.segment import Head
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A ``gap`` record: reading went on elsewhere.
+
+    :param acknowledged: whether the applier may pass it.
+    """
+
+    seqno: int
+    event_id: str
+    reason: str
+    acknowledged: bool
+
+
+@dataclass(frozen=True)
+class ApplierStatus:
+    """One applier. A figure that is not known is None, and ``missing`` says why.
+
+    :param seqno: last applied, -1 before the first; with its ``event_id``.
+    :param applied_latency: seconds from the commit at the source to the one at the target.
+    :param relative_latency: seconds since the last applied commit at the source; grows while nothing comes.
+    :param behind: seqnos of the log that are not applied.
+    :param catch_up: seconds that takes at the speed of the last load.
+    :param error: what the next load would meet.
+    """
+
+    name: str
+    type: str
+    seqno: int | None = None
+    event_id: str | None = None
+    epoch_number: int | None = None
+    applied_latency: float | None = None
+    relative_latency: float | None = None
+    behind: int | None = None
+    catch_up: float | None = None
+    skips: tuple[Skip, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    error: str | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A service. A figure that is not known is None, and ``missing`` says why.
+
+    :param first, last: seqnos that the log holds.
+    :param event_id: up to where the source was read; ``current_event_id``: where its log ends now.
+    :param error: what the next extraction would meet.
+    """
+
+    service: str
+    time: float
+    first: int | None = None
+    last: int | None = None
+    epoch_number: int | None = None
+    source_id: str | None = None
+    event_id: str | None = None
+    current_event_id: str | None = None
+    error: str | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    appliers: tuple[ApplierStatus, ...] = ()
+
+
+def read_status(service: Service, branches: list[Branch], connections: Connections) -> Status:
+    """Asks everybody once."""
+    now = time.time()
+    missing = _Missing()
+    head: Head | None = None
+    log = Log(connections.store(service.thl), service.service)
+    with missing.told("log"):
+        head = log.head()
+        if head is None:
+            missing["log"] = f"{log.url} holds no log yet: extract first"
+    current = None
+    with missing.told("current_event_id"):
+        current = _current_event_id(service, connections)
+    return Status(
+        service=service.service,
+        time=now,
+        first=head.first if head else None,
+        last=head.last if head else None,
+        epoch_number=head.epoch_number if head else None,
+        source_id=log.record(head.last).source_id if head else None,
+        event_id=head.resume.event_id if head else None,
+        current_event_id=current,
+        error=missing.get("current_event_id") or missing.get("log"),
+        missing=missing,
+        appliers=tuple(_applier(branch, head, connections, now) for branch in branches),
+    )
+
+
+class _Missing(dict[str, str]):
+    @contextmanager
+    def told(self, *names: str) -> Iterator[None]:
+        """What goes wrong inside the block is the reason why these are missing."""
+        try:
+            yield
+        except TungstenError as error:
+            self.update(dict.fromkeys(names, str(error)))
+
+
+def _current_event_id(service: Service, connections: Connections) -> str:
+    endpoint = connections.mysql(service.source.connection)
+    with closing(connect(endpoint)) as connection, explained(endpoint):
+        found = log_status(connection, checked_server(connection, endpoint))
+        return event_id(found["File"], int(found["Position"])) if found else ""
+
+
+def _applier(branch: Branch, head: Head | None, connections: Connections, now: float) -> ApplierStatus:
+    missing = _Missing()
+    position, latency, hint = Position(), None, None
+    skips: list[Skip] = []
+    gaps: list[Gap] = []
+    with missing.told("skips", "gaps", "catch_up"):
+        skips, gaps, hint = list_skips(branch.folder), _gaps(branch, head), read_hint(branch.folder)
+    with missing.told("applied_latency"):
+        position, latency = applied(branch, connections.redshift)
+    error = missing.get("applied_latency") if latency is None else None
+    if error is not None:
+        position = _mirrored(branch, hint)
+        missing["seqno"] = "as the last load left it; the target does not tell"
+    behind = max(0, head.last - position.seqno) if head else None
+    return ApplierStatus(
+        name=branch.name,
+        type=branch.applier.type,
+        seqno=position.seqno,
+        event_id=position.event_id,
+        epoch_number=position.epoch_number,
+        applied_latency=latency,
+        relative_latency=max(0.0, now - position.watermark / 1_000_000) if position.watermark else None,
+        behind=behind,
+        catch_up=_catch_up(behind, hint, missing),
+        skips=tuple(skips),
+        gaps=tuple(gaps),
+        error=error or _obstacle(branch, position, gaps),
+        missing=missing,
+    )
+
+
+def _mirrored(branch: Branch, hint: Hint | None) -> Position:
+    """What is known of the position when the target does not answer."""
+    if hint is None:
+        return Position()
+    watermark = 0
+    try:
+        watermark = branch.log.record(hint.seqno).watermark
+    except TungstenError:
+        pass  # purged since, or the log does not answer either: then the time is not known
+    return Position(hint.seqno, hint.epoch_number, hint.event_id, "", hint.thl_uuid, watermark)
+
+
+def _catch_up(behind: int | None, hint: Hint | None, missing: _Missing) -> float | None:
+    if not behind:
+        return None if behind is None else 0.0
+    if hint is None or not hint.transactions:
+        missing["catch_up"] = "no load has been measured yet"
+        return None
+    return behind * hint.seconds / hint.transactions
+
+
+def _gaps(branch: Branch, head: Head | None) -> list[Gap]:
+    """All that the log still holds: every epoch but the first begins with one."""
+    gaps: list[Gap] = []
+    epoch = head.epoch_number if head else 0
+    while head is not None and epoch > head.first:
+        record = branch.log.record(epoch)
+        reason = (record.options or {}).get("reason", "")
+        gaps.append(Gap(epoch, record.event_id, reason, branch.folder.exists(gap_key(epoch))))
+        epoch = branch.log.record(epoch - 1).epoch_number
+    return gaps[::-1]
+
+
+def _obstacle(branch: Branch, position: Position, gaps: list[Gap]) -> str | None:
+    """What would stop the next load, as far as it can be seen from here."""
+    try:
+        check_log(branch.log, position)
+    except TungstenError as error:
+        return str(error)
+    for gap in gaps:
+        if gap.seqno == position.seqno + 1 and not gap.acknowledged:
+            return (
+                f"seqno {gap.seqno} is a gap ({gap.reason}) that is not acknowledged: bring the target to the state from "
+                f"which the log goes on, then run: tungsten position acknowledge-gap --seqno {gap.seqno}"
+            )
+    return None
