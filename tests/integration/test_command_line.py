@@ -308,3 +308,23 @@ def test_following_ends_when_it_is_asked_to_and_loses_nothing(shop: Shop) -> Non
     out, err = second.communicate(timeout=120)
     assert "loaded seqno" in shop.checked(second.returncode, out, err, 0)
     assert shop.loaded() == 3
+
+
+def test_a_feed_on_s3_is_run_watched_and_set_by_the_same_commands(shop: Shop) -> None:
+    fields = yaml.safe_load(shop.config.read_text())
+    fields["appliers"] = {"feed": {"type": "s3", "files": fields["appliers"]["dw"]["files"]}}
+    shop.config.write_text(yaml.safe_dump(fields))
+    assert "ready" in shop.run("preflight")
+    shop.json("run", "--step", "extract")
+    shop.insert(ROWS)
+    last = shop.json("run")["appliers"][0]["load"]["last"]
+    [applier] = shop.json("status")["appliers"]
+    assert (applier["state"], applier["appliedLastSeqno"]) == ("ONLINE", last)
+    [row] = shop.json("position", "get")
+    assert (row["seqno"], row["fragno"]) == (str(last), "0")
+    assert shop.json("position", "reset", "--yes")["was"] == last
+    assert shop.json("position", "get") == []
+    place = ("--epoch", row["epochNumber"], "--event-id", row["eventId"], "--source-id", row["sourceId"])
+    assert shop.json("position", "set", "--seqno", str(last), *place)["seqno"] == last
+    assert shop.json("position", "get")[0]["eventId"] == row["eventId"]
+    assert "Athena" in shop.run("ddl", status=2)
