@@ -120,7 +120,9 @@ class Dialect:
         if null != null.strip(" "):
             raise ValueError(f"null_value {null!r} begins or ends with a blank: write it without")
         if self.escapes and not self.doubles and null.endswith(self.escape):
-            raise ValueError(f"null_value {null!r} would escape the separator behind it: write another, like \\N")
+            raise ValueError(
+                f"null_value {null!r} would escape the separator behind it: write another, like \\N"
+            )
         if self.use_quotes == "never" and self.escapes and self._is_escaped_text(null):
             raise ValueError(
                 rf"null_value {null!r} is what a text becomes when it is escaped: write another, like \N"
