@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from airflow_provider_tungsten.replicator.batch.hint import Hint, write_hint
-from airflow_provider_tungsten.replicator.batch.position import Position
+from airflow_provider_tungsten.replicator.batch.position import Position, Recorded
 from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError
@@ -17,19 +16,6 @@ from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.targets import RedshiftConnector, open_target
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A position as it is written down.
-
-    :param applied_latency: seconds from the commit of its record at the source to its commit on the target.
-    :param fields: as they stand there, by the target's own names; JSON values.
-    """
-
-    position: Position
-    applied_latency: float
-    fields: dict[str, Any]
 
 
 class PositionStore(Protocol):

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips, skip
+from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch, open_branch
 from airflow_provider_tungsten.replicator.errors import GapError, RangeError
 from airflow_provider_tungsten.replicator.extractor import ExtractResult, extract
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.settings import Store
+from airflow_provider_tungsten.replicator.skipping import skip
 from airflow_provider_tungsten.replicator.source.heartbeat import heartbeat_grant
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.targets import load

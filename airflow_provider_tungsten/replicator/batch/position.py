@@ -6,6 +6,7 @@ Where a position is kept, and how it moves together with the data, is the target
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
 from airflow_provider_tungsten.replicator.errors import DivergedError, GapError
@@ -32,6 +33,19 @@ class Position:
     source_id: str = ""
     thl_uuid: str = ""
     watermark: int = 0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A position as it is written down.
+
+    :param applied_latency: seconds from the commit of its record at the source to its commit on the target.
+    :param fields: as they stand there, by the target's own names; JSON values.
+    """
+
+    position: Position
+    applied_latency: float
+    fields: dict[str, Any]
 
 
 def after(plan: Plan, source_id: str) -> Position:

@@ -7,6 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
+# By `Field::geometry_type`; information_schema of MariaDB calls the last one by the other name.
+GEOMETRIES = (
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geomcollection",
+)
+GEOMETRY_TYPES = frozenset({*GEOMETRIES, "geometrycollection"})
+
 
 @dataclass(frozen=True)
 class Column:

@@ -15,7 +15,7 @@ from airflow_provider_tungsten.replicator.binlog._csv import KINDS
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog._lines import Workspace
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
-from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.dialect import NULL_CANDIDATES, Dialect
 from airflow_provider_tungsten.replicator.binlog.output import Output
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded, SentinelCollision, ValueRefused
@@ -68,15 +68,7 @@ _OPS = {
     "set": Op.SET,
     "json": Op.JSON,
     "vector": Op.VECTOR,
-    "geometry": Op.GEOMETRY,
-    "point": Op.GEOMETRY,
-    "linestring": Op.GEOMETRY,
-    "polygon": Op.GEOMETRY,
-    "multipoint": Op.GEOMETRY,
-    "multilinestring": Op.GEOMETRY,
-    "multipolygon": Op.GEOMETRY,
-    "geomcollection": Op.GEOMETRY,
-    "geometrycollection": Op.GEOMETRY,
+    **dict.fromkeys(GEOMETRY_TYPES, Op.GEOMETRY),
 }
 _OLD_OPS: dict[int, Op] = {
     ColumnType.TIME: Op.OLD_TIME,

@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn, Protocol
 
 from airflow_provider_tungsten.replicator.binlog import charsets
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
-from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRIES, Column, TableDefinition
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 _CACHED_BODIES = 10_000
@@ -67,17 +67,6 @@ _NAMES = {
 _FRACTIONAL = frozenset({ColumnType.TIMESTAMP2, ColumnType.DATETIME2, ColumnType.TIME2})
 # Of before MySQL 5.6.4 and of MariaDB's own.
 _OLD_TEMPORAL = frozenset({ColumnType.TIMESTAMP, ColumnType.DATETIME, ColumnType.TIME})
-# By `Field::geometry_type`.
-_GEOMETRIES = (
-    "geometry",
-    "point",
-    "linestring",
-    "polygon",
-    "multipoint",
-    "multilinestring",
-    "multipolygon",
-    "geomcollection",
-)
 _BLOB_CODES = frozenset({ColumnType.BLOB, ColumnType.BLOB_COMPRESSED})
 _TEXTUAL = _BLOB_CODES | {
     ColumnType.VARCHAR,
@@ -442,9 +431,9 @@ class _Builder:
 
     def _geometry(self, name: str) -> str:
         kind = next(self._geometries, 0)
-        if kind >= len(_GEOMETRIES):
+        if kind >= len(GEOMETRIES):
             self._corrupt(f"column {name} is a geometry of the unknown type {kind}")
-        return _GEOMETRIES[kind]
+        return GEOMETRIES[kind]
 
     def _number(self, name: str, code: ColumnType, meta: int, nullable: bool) -> Column:
         unsigned = next(self._signs, None)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from airflow_provider_tungsten.replicator.batch import skips
+from airflow_provider_tungsten.replicator import skipping
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.services import (
     ApplierName,
@@ -83,7 +83,7 @@ def skip(
     """
     with output.errors(as_json):
         branch = branch_of(load_service(config), applier)
-        made = skips.skip(
+        made = skipping.skip(
             branch,
             seqno,
             applied=lambda: applied_seqno(branch, live_connections().redshift),

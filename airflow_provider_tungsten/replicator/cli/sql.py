@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 
-from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column, TableDefinition
 from airflow_provider_tungsten.replicator.cli import listing, values
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, ThlEvent
 
@@ -69,7 +69,7 @@ def literal(column: Column, value: str | None) -> str:
         return value
     if column.type in values.BINARY:
         return f"X'{value}'"
-    if column.type in values.GEOMETRY:
+    if column.type in GEOMETRY_TYPES:
         return _geometry(value)
     if column.type == "vector":
         # As its bytes: STRING_TO_VECTOR refuses the smallest numbers.

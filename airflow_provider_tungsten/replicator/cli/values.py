@@ -11,25 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column
 
 INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit", "year"})
 REALS = frozenset({"float", "double"})
 NUMBERS = INTEGERS | REALS | {"decimal"}
 BINARY = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-GEOMETRY = frozenset(
-    {
-        "geometry",
-        "point",
-        "linestring",
-        "polygon",
-        "multipoint",
-        "multilinestring",
-        "multipolygon",
-        "geomcollection",
-        "geometrycollection",
-    }
-)
 _BYTES = {"tinyint": 1, "smallint": 2, "mediumint": 4, "int": 4, "bigint": 8}
 _SIGNED = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
 _UNSIGNED = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}
@@ -43,7 +30,7 @@ _OTHER = {
     "timestamp": pa.timestamp("us", tz="UTC"),
     "time": pa.duration("us"),
     "vector": pa.list_(pa.float32()),
-    **dict.fromkeys(BINARY | GEOMETRY, pa.large_binary()),
+    **dict.fromkeys(BINARY | GEOMETRY_TYPES, pa.large_binary()),
 }
 _TIME = re.compile(r"(-?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 
@@ -101,5 +88,5 @@ def _time(text: str) -> timedelta:
 _PARSED: dict[str, Callable[[str], Any]] = {
     "time": _time,
     "vector": floats,
-    **dict.fromkeys(BINARY | GEOMETRY, bytes.fromhex),
+    **dict.fromkeys(BINARY | GEOMETRY_TYPES, bytes.fromhex),
 }

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_tungsten.replicator.batch.position import Position
+from airflow_provider_tungsten.replicator.batch.position import Position, Recorded
 from airflow_provider_tungsten.replicator.errors import TargetError
-from airflow_provider_tungsten.replicator.positions import Recorded
 from airflow_provider_tungsten.replicator.redshift import ddl, position
 from airflow_provider_tungsten.replicator.redshift.ddl import Names
 from airflow_provider_tungsten.replicator.redshift.load import Target

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 
 MAX_VARCHAR = 65535  # bytes; Amazon Redshift Database Developer Guide, "Character types"
@@ -36,17 +36,6 @@ _INTEGERS = {
 }
 _TEXTS = {"tinytext", "text", "mediumtext", "longtext"}
 _BLOBS = {"tinyblob", "blob", "mediumblob", "longblob"}
-_GEOMETRIES = {
-    "geometry",
-    "point",
-    "linestring",
-    "polygon",
-    "multipoint",
-    "multilinestring",
-    "multipolygon",
-    "geomcollection",
-    "geometrycollection",
-}
 # Of a float in its longest text, -0.00000000000001234567, with the comma behind it.
 _DIMENSION_BYTES = 27
 
@@ -152,7 +141,7 @@ def redshift_type(column: Column, where: str) -> RedshiftType:
         return RedshiftType("VARCHAR", MAX_VARCHAR)
     if kind == "vector":
         return _varchar((column.length or MAX_VARCHAR) * _DIMENSION_BYTES + 1)
-    if kind in _GEOMETRIES:
+    if kind in GEOMETRY_TYPES:
         # COPY reads it from hexadecimal EWKB ("Using COPY with spatial data").
         return RedshiftType("GEOMETRY")
     if kind in ("enum", "set"):

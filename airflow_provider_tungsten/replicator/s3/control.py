@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from airflow_provider_tungsten.replicator.batch.position import Position
-from airflow_provider_tungsten.replicator.positions import Recorded
+from airflow_provider_tungsten.replicator.batch.position import Position, Recorded
 from airflow_provider_tungsten.replicator.s3.applier import position_place
 from airflow_provider_tungsten.replicator.s3.position import KEY, PositionFile
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier

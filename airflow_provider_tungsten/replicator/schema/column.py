@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_tungsten.replicator.binlog import charsets
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
-from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRIES, Column
 from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError
 
 UNKNOWN = ""
@@ -37,12 +37,6 @@ _FRACTIONAL = {
 TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
 LABELLED = {"enum": ColumnType.ENUM, "set": ColumnType.SET}
-GEOMETRIES = frozenset(
-    {
-        *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
-        "geomcollection",
-    }
-)
 # Text type → what it is called when its character set is `binary`.
 _BINARY = {"char": "binary", "varchar": "varbinary", **dict(zip(TEXTS, BLOBS, strict=True))}
 TEXTUAL = frozenset(_BINARY)

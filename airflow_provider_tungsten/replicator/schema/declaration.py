@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRIES
 from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError, Reader
 from airflow_provider_tungsten.replicator.schema.column import (
     BLOBS,
-    GEOMETRIES,
     LABELLED,
     TEXTS,
     TEXTUAL,

@@ -12,7 +12,7 @@ from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files, read_manifest
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import Position
-from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips, read_skip, skip, skipped
+from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips, read_skip, skipped
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch
@@ -22,6 +22,7 @@ from airflow_provider_tungsten.replicator.errors import (
     RangeError,
     UnsupportedError,
 )
+from airflow_provider_tungsten.replicator.skipping import skip
 from airflow_provider_tungsten.replicator.storage import open_storage
 from tests.unit.replicator.batch.logs import ITEMS, LOOSE, ORDERS, Logbook, gap, position, rows, statement
 
