@@ -6,6 +6,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,19 +15,25 @@ from tests.stack.mysql import MySQL
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
 
-SYSTEM = Path(__file__).parent / "system"
+SYSTEM = "tests/system/"
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where processes share the tests: a file's stay together, the system tests too, which are the longest and begin first."""
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: SYSTEM not in item.path.parents)
-    for item in items:
-        group = SYSTEM if SYSTEM in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The system tests take longest: where processes share the tests, one begins with them."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SYSTEM))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """A file's tests stay together in one process, since they share servers; so do all system tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServers(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return SYSTEM if nodeid.startswith(SYSTEM) else nodeid.partition("::")[0]
+
+    return ByServers(config, log)
 
 
 @pytest.fixture(scope="session")
