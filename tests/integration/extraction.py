@@ -27,7 +27,12 @@ def endpoint(mysql: MySQL, **changes: Any) -> MySQLEndpoint:
 
 
 def service(
-    thl: str | Path, *, segment_events: int = 500_000, filters: Sequence[Any] = (), **source: Any
+    thl: str | Path,
+    *,
+    segment_events: int = 500_000,
+    filters: Sequence[Any] = (),
+    applier: str = "redshift",
+    **source: Any,
 ) -> Service:
     return parse_service(
         {
@@ -35,7 +40,7 @@ def service(
             "source": {"connection": "mysql_default", "server_id": SERVER_ID, **source},
             "thl": {"url": str(thl), "segment_events": segment_events},
             "filters": list(filters),
-            "appliers": {"redshift": {"type": "redshift", "files": {"url": "s3://bucket/files"}}},
+            "appliers": {applier: {"type": applier, "files": {"url": "s3://bucket/files"}}},
         }
     )
 

@@ -219,6 +219,14 @@ def test_a_table_without_a_key_is_refused_until_it_is_excluded(
     examine(mysql, tmp_path, include=[f"{database}.*"], exclude=["*.keyless"])
 
 
+def test_a_feed_takes_tables_without_a_key_and_preflight_names_them(
+    mysql: MySQL, database: str, tmp_path: Path
+) -> None:
+    mysql.execute("CREATE TABLE keyless (id INT)", database=database)
+    warnings = examine(mysql, tmp_path, include=[f"{database}.*"], applier="s3").warnings
+    assert any(text.startswith(f"no primary key: {database}.keyless") for text in warnings)
+
+
 def test_a_key_of_which_a_column_is_excluded_is_none(mysql: MySQL, database: str, tmp_path: Path) -> None:
     mysql.execute("CREATE TABLE t (a INT, b INT, c INT, PRIMARY KEY (a, b))", database=database)
     (finding,) = findings(mysql, tmp_path, include=[f"{database}.*"], exclude_columns=["*.t.b"])

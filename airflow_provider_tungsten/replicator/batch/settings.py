@@ -16,6 +16,7 @@ class ApplierSettings(TableRules):
     :cvar bytes_settings: fields that make the names and bytes of a batch's files.
     :cvar alone: whether ``files`` must be a place of this applier's own.
     :cvar is_feed: whether a batch is its readers' as soon as its manifest is written.
+    :cvar needs_keys: whether rows are found again at the target, by the key of their table.
     :cvar copy_manifests: whether every table's files are listed for Redshift's COPY, too.
     :param type: which target.
     :param files: where batches lie, under ``<url>/<service>/<applier>/``.
@@ -26,6 +27,7 @@ class ApplierSettings(TableRules):
     bytes_settings: ClassVar[frozenset[str]] = frozenset({"include", "exclude", "exclude_columns", "csv"})
     alone: ClassVar[bool] = False
     is_feed: ClassVar[bool] = False
+    needs_keys: ClassVar[bool] = True
     copy_manifests: ClassVar[bool] = False
 
     type: str

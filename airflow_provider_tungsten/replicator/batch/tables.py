@@ -45,6 +45,7 @@ class AppliedTables:
         self._filters = files.complete((*filters, *applier.filters))
         self._names = Names(self._filters)
         self._filter = applier.table_filter(self._names)
+        self._needs_keys = applier.needs_keys
         self.includes = self._filter.includes
         self.touches = self._filter.touches
         self._taken: dict[Table, Table] = {}
@@ -72,7 +73,7 @@ class AppliedTables:
                 f"{logged.name}: exclude_columns or a filter takes away {', '.join(sorted(set(draft.lost_key)))} of the primary key, "
                 f"without which its changes cannot be merged: keep the column, give another key (filter custompkey), or {ways_out}"
             )
-        if not draft.key:
+        if not draft.key and self._needs_keys:
             raise UnsupportedError(
                 f"{logged.name} has no primary key, so its changes cannot be merged: give it one (filter custompkey), {ways_out}, "
                 "or add a primary key at the source for the changes to come and exclude the table until a batch begins behind them"

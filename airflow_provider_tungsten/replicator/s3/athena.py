@@ -77,7 +77,7 @@ def create_table(
     if properties:
         pairs = ",\n".join(f"  {_text(name)} = {_text(value)}" for name, value in properties.items())
         lines.append(f"TBLPROPERTIES (\n{pairs}\n)")
-    return "\n".join(lines) + ";\n"
+    return "\n".join(lines)
 
 
 def _reader(dialect: Dialect) -> list[str]:

@@ -30,6 +30,7 @@ class S3Applier(ApplierSettings):
 
     alone: ClassVar[bool] = True
     is_feed: ClassVar[bool] = True
+    needs_keys: ClassVar[bool] = False
 
     type: Literal["s3"]
     csv: S3Csv = S3Csv()

@@ -414,9 +414,16 @@ class _Examination:
             and (row["s"], row["t"]) not in self._keyed
             and (row["c"] is None or self._filter.excluded_columns(row["s"], row["t"], [row["c"]]))
         }
-        if lacking:
+        appliers = self._service.appliers.values()
+        merged = [applier.table_filter() for applier in appliers if applier.needs_keys]
+        needed = {table for table in lacking if any(rules.includes(*table) for rules in merged)}
+        if lacking - needed:
+            self._warnings.append(
+                f"no primary key: {_names(lacking - needed)}; the feed has their changes, with NULL for primary_key"
+            )
+        if needed:
             yield (
-                f"no primary key: {_names(lacking)}; rows cannot be told apart in the target. Add a key "
+                f"no primary key: {_names(needed)}; rows cannot be told apart in the target. Add a key "
                 "(ALTER TABLE … ADD PRIMARY KEY) or filter custompkey, or name the tables in source.exclude"
             )
 

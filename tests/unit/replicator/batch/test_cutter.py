@@ -169,6 +169,11 @@ def test_a_table_without_primary_key_is_refused_until_it_is_excluded() -> None:
     assert spans(cut(rows(), rows(LOOSE), exclude=["shop.loose"])) == [(0, 1, "rows")]
 
 
+def test_a_feed_takes_tables_without_a_key() -> None:
+    feed = make_service(type="s3").appliers["redshift"]
+    assert AppliedTables(feed).applied(LOOSE.json).key == ()
+
+
 def test_a_key_column_cannot_be_excluded() -> None:
     with pytest.raises(UnsupportedError, match="takes away id of the primary key"):
         cut(rows(), exclude_columns=["shop.orders.id"])

@@ -62,8 +62,7 @@ TBLPROPERTIES (
   'projection.commit_hour.interval' = '1',
   'projection.commit_hour.interval.unit' = 'HOURS',
   'storage.location.template' = 's3://lake/feed/shop/lake/shop/Order%20Lines/commit_hour=${commit_hour}/'
-);
-"""
+)"""
     )
 
 
