@@ -6,7 +6,8 @@ A refusal is any :class:`TungstenError`; every other exception is a fault. Accep
   in the log are as many bytes as those in the rows events, counted here by their frames alone. So nothing was passed
   over. (Not counted where transactions are rolled back, repeated or XA, or where rows are rewritten.)
 - **rows**: as many CSV rows as the layout counts, each with every column; all of the payload is taken apart and put
-  together again; the batch step takes the same bytes.
+  together again; the batch step takes the same bytes. In any dialect, output and header the lines read back are what
+  `RowReader` and a model of the transforms say (`tests.fuzz.lines`).
 - **partial**: what is made whole is rows, as above.
 - **bodies**: a table map's definition survives its JSON, a GTID set its text and its binary form.
 """
@@ -44,6 +45,7 @@ from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import XaStore
+from tests.fuzz.lines import check_lines
 from tests.fuzz.material import HEADER, Material
 from tests.fuzz.mutations import broken_stream, mutated
 from tests.unit.replicator.binlog import partial_rows
@@ -179,7 +181,14 @@ def _encode(event: ThlEvent) -> None:
     _check_rows(TableDefinition.from_json(event.definition), event.kind, event.payload, event.rows)
 
 
-def _check_rows(definition: TableDefinition, kind: str, payload: bytes, expected: int | None = None) -> None:
+def _check_rows(
+    definition: TableDefinition,
+    kind: str,
+    payload: bytes,
+    expected: int | None = None,
+    dice: random.Random | None = None,
+) -> None:
+    """:param dice: which lines are tried besides those of the default."""
     images = 2 if kind == "update" else 1
     layout = RowLayout(definition)
     count = layout.count(payload, images)
@@ -193,6 +202,8 @@ def _check_rows(definition: TableDefinition, kind: str, payload: bytes, expected
         keep = [column.name not in hidden for column in definition.columns]
         payload = layout.drop(payload, count * images, keep)
         definition = definition.without(hidden)
+    if dice:
+        check_lines(definition, kind, payload, dice)
     try:
         encoded = CsvEncoder(
             definition, ["opcode", "row_id"], max_text_bytes=None, refuse_nul=False, refuse_zero_dates=False
@@ -208,7 +219,7 @@ def _check_rows(definition: TableDefinition, kind: str, payload: bytes, expected
 def broken_images(material: Material, dice: random.Random) -> bool:
     images = dice.choice(material.images)
     try:
-        _check_rows(images.definition, images.kind, mutated(images.payload, dice))
+        _check_rows(images.definition, images.kind, mutated(images.payload, dice), dice=dice)
     except TungstenError:
         return False
     return True

@@ -290,7 +290,7 @@ cdef class CsvEncoder(Lines):
                 status = self._update(&data, end)
                 images += 2
             else:
-                status = self._image(&data, end, INSERTED if kind == INSERT else DELETED)
+                status = self._insert(&data, end) if kind == INSERT else self._image(&data, end, DELETED)
                 images += 1
             if status != DONE:
                 return status
@@ -326,17 +326,22 @@ cdef class CsvEncoder(Lines):
         return self._image(data, end, self._new)
 
     @final
-    cdef Status _image(self, const uint8_t** data, const uint8_t* end, Opcode opcode) noexcept nogil:
+    cdef Status _insert(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
         """One line, unless a rule drops it."""
-        cdef bint dropped
+        cdef bint dropped = False
         cdef Status status
-        if self._rules.size() and opcode == INSERTED:
+        if self._rules.size():
             status = self._is_dropped(data[0], end, &dropped)
             if status != DONE:
                 return status
-            if dropped:
-                self._pass_over(data, end)
-                return DONE
+        if dropped:
+            self._pass_over(data, end)
+            return DONE
+        return self._image(data, end, INSERTED)
+
+    @final
+    cdef Status _image(self, const uint8_t** data, const uint8_t* end, Opcode opcode) noexcept nogil:
+        cdef Status status
         if self._key.size():
             status = self._find_key_of(data[0], end)
             if status != DONE:

@@ -81,7 +81,8 @@ cdef class Lines(Values):
         self._null = <const uint8_t*>PyBytes_AS_STRING(self._null_text)
         self._null_size = len(self._null_text)
         self._is_sentinel = dialect.null is None
-        self._room = ROW_ROOM + self._count * (PLAIN_ROOM + self._null_size + 3)
+        # One more for the key in the header, which may be NULL.
+        self._room = ROW_ROOM + (self._count + 1) * (PLAIN_ROOM + self._null_size + 3)
         self._prepare_dialect(dialect)
         if self._is_sentinel and any(self._class[byte] & QUOTE_IT for byte in self._null_text):
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
@@ -171,8 +172,11 @@ cdef class Lines(Values):
         status = self._found(<const uint8_t*>PyBytes_AS_STRING(raw), len(raw), True)
         if status == TEXT:
             status = self._put_text(self._text, self._size, self._seen)
+        if status == NO_MEMORY:
+            raise MemoryError()
         if status != DONE:
             self._refuse(name, status)
+            raise NotCarried(name, "a text that is too long for the target, or has a NUL character (0x00)")
         field = PyBytes_FromStringAndSize(self._out.data + before, self._out.size - before)
         self._out.size = before
         return field

@@ -84,7 +84,6 @@ cdef class Transforms:
     cdef bytes _called
     # Two, as a step may read what the one before it wrote.
     cdef char _rooms[2][DIGITS]
-    cdef size_t _turn
     # Why it is NOT_DONE.
     cdef readonly object error
     cdef Step _prepared(self, name, transform) except *
@@ -94,7 +93,7 @@ cdef class Transforms:
         self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size
     ) noexcept nogil
     cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil
-    cdef char* _room(self) noexcept nogil
+    cdef char* _room(self, const uint8_t* text) noexcept nogil
     cdef void _hash(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil
     cdef Outcome _zero_date(self, Step* step, const uint8_t* text, size_t size) noexcept nogil
     cdef Outcome _refuse(self, Step* step) noexcept nogil

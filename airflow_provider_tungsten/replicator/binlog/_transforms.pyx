@@ -27,6 +27,8 @@ _COUNTED = {TRUNCATE: "truncated_texts", ZERO_DATE_NULL: "zero_dates"}
 
 cdef enum:
     DATE_SIZE = 10
+    # Of DECIMAL.
+    MOST_DIGITS = 38
 
 
 cdef class Transforms:
@@ -61,6 +63,8 @@ cdef class Transforms:
             kind, *numbers = re.findall(r"[a-z]+|\d+", transform.text)
             step.to.type = <Type><int>_TYPES.index(kind)
             step.to.size, step.to.scale = (*map(int, numbers), 0, 0)[:2]
+            if not _fits(&step.to):
+                raise ValueError(f"no type to cast to: {transform.text}")
         return step
 
     cdef bint changes(self, size_t column) noexcept nogil:
@@ -110,6 +114,8 @@ cdef class Transforms:
             text[0] += cut
             size[0] -= cut
         elif step.kind == SHA256:
+            if step.unit == HEXADECIMAL and not _is_hexadecimal(text[0], size[0]):
+                return self._refuse(step)
             self._hash(step, text, size)
         elif step.kind == TRUNCATE:
             if step.unit == BYTES:
@@ -120,14 +126,17 @@ cdef class Transforms:
         elif step.kind == ZERO_DATE_NULL:
             return self._zero_date(step, text[0], size[0])
         else:
-            if not cast(step.to, given, self._room(), &found):
+            if not cast(step.to, given, self._room(text[0]), &found):
                 return self._refuse(step)
             text[0], size[0] = <const uint8_t*>found.data, found.size
         return CHANGED
 
-    cdef char* _room(self) noexcept nogil:
-        self._turn ^= 1
-        return self._rooms[self._turn]
+    cdef char* _room(self, const uint8_t* text) noexcept nogil:
+        """The one that ``text`` does not lie in."""
+        cdef const char* given = <const char*>text
+        if self._rooms[0] <= given < self._rooms[0] + DIGITS:
+            return self._rooms[1]
+        return self._rooms[0]
 
     cdef void _hash(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
         cdef Sha256 hashing = step.salted
@@ -145,7 +154,7 @@ cdef class Transforms:
             hashing.add(raw, filled)
         else:
             hashing.add(text[0], size[0])
-        digits = self._room()
+        digits = self._room(text[0])
         hashing.end(digits)
         text[0], size[0] = <const uint8_t*>digits, DIGITS
 
@@ -153,6 +162,8 @@ cdef class Transforms:
         """The whole of it is zero; a month or a day that is zero alone is no date either, but holds what NULL would lose."""
         cdef size_t at
         cdef bint whole = True
+        if size < DATE_SIZE:
+            return self._refuse(step)
         for at in range(DATE_SIZE):
             whole = whole and (text[at] == 48 or text[at] == 45)
         if whole:
@@ -166,6 +177,8 @@ cdef class Transforms:
         with gil:
             name, text, _ = self._kept_alive[step.place]
             reason = f"a value that is no {text.decode().upper()} (filter cast)"
+            if step.kind == SHA256:
+                reason = "a value that is no hexadecimal text any more (put filter mask in front of what changed it)"
             if step.kind == ZERO_DATE_NULL:
                 reason = "a date whose year, month or day is zero (filter zerodate2null takes those that are zero altogether)"
             self.error = ValueRefused(name, reason)
@@ -186,6 +199,10 @@ cdef class Transforms:
                 # Its own words may hold the value.
                 self.error = ValueRefused(name, f"a value at which filter python failed: {described(path.decode(), error)}")
                 return NOT_DONE
+            except BaseException as error:
+                # An interrupt, e.g. a task's timeout: lost here, the value would be written as it was.
+                self.error = error
+                return NOT_DONE
             self._called = raw
             text[0], size[0] = <const uint8_t*>PyBytes_AS_STRING(raw), len(raw)
         return CHANGED
@@ -193,3 +210,18 @@ cdef class Transforms:
 
 cdef inline uint8_t _nibble(uint8_t digit) noexcept nogil:
     return digit - 48 if digit < 58 else digit - 87
+
+
+cdef bint _is_hexadecimal(const uint8_t* text, size_t size) noexcept nogil:
+    cdef size_t at
+    for at in range(size):
+        if not (48 <= text[at] <= 57 or 97 <= text[at] <= 102):
+            return False
+    return size % 2 == 0
+
+
+cdef bint _fits(const Cast* to) noexcept nogil:
+    """Whether what is cast has room."""
+    if to.type == Type.kDecimal:
+        return to.scale <= to.size <= MOST_DIGITS
+    return to.type != Type.kDatetime or to.size <= 6

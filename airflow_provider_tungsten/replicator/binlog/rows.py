@@ -174,6 +174,10 @@ class CsvEncoder(_csv.CsvEncoder):
         made = zip(definition.columns, output.columns, strict=bool(output.columns))
         left_out = {column.name for column, choice in made if not choice.keep}
         check_supported(definition.without(left_out) if left_out else definition)
+        if len(left_out) == len(definition.columns) and not (header or output.front or output.back):
+            raise UnsupportedError(
+                f"{definition.name}: its lines would have no column; add one to csv.header, or exclude the table"
+            )
         super().__init__(
             definition.name,
             names(definition),

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
 from airflow_provider_tungsten.replicator.binlog.output import DropOnValue, Output, OutputColumn, Transform
-from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowReader
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowReader, ValueRefused
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from tests.unit.replicator.binlog.test_rows import (
     BYTES,
@@ -114,3 +115,27 @@ def test_rows_are_read_as_texts() -> None:
         reader.rows(rows[:-1], "insert")
     with pytest.raises(CorruptLogError):
         reader.rows(image(number(1), None, None, None), "update")
+
+
+def test_the_new_row_of_an_update_is_never_dropped() -> None:
+    encoder = CsvEncoder(table(INT, TEXT), ["opcode"], output=Output(rules=(DropOnValue(1, ("temp",)),)))
+    payload = image(number(7), text("x")) + image(number(7), text("temp"))
+    assert encoder.encode(payload, "update", seqno=1, row_id=1, commit_ts=0).csv == b"D,7,x\nI,7,temp\n"
+
+
+def test_there_is_room_for_a_null_in_the_header_as_long_as_any() -> None:
+    null = "null" * 2_000
+    encoder = CsvEncoder(table(INT, TEXT), ["primary_key"], dialect=Dialect(null=null))
+    encoded = encoder.encode(image(None, None), "insert", seqno=1, row_id=1, commit_ts=0)
+    assert encoded.csv.decode() == f"{null},{null},{null}\n"
+
+
+def test_lines_without_a_column_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"shop\.things: its lines would have no column"):
+        CsvEncoder(table(INT), [], output=Output((LEAVE_OUT,)))
+
+
+@pytest.mark.parametrize("constant", ["a\0b", "x" * 70_000])
+def test_a_constant_that_the_target_does_not_take_is_refused(constant: str) -> None:
+    with pytest.raises(ValueRefused, match="a constant"):
+        CsvEncoder(table(INT), ["opcode"], output=Output(back=(constant,)))

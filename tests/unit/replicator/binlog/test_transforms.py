@@ -265,3 +265,37 @@ def test_added_columns_hold_constants_and_what_the_header_knows(kind: str, field
     assert [line.partition(",")[2] for line in lines] == [
         f'{field},"a,b",@,v,42,1970-01-01 00:00:01.500000,z' for field in fields
     ]
+
+
+def test_steps_do_not_write_over_what_they_read() -> None:
+    steps = [Transform("cast", kind) for kind in ("datetime(6)", "varchar(30)", "datetime(3)")]
+    assert written(TEXT, b"2024-02-28 01:02:03.5", *steps) == "2024-02-28 01:02:03.500"
+
+
+def test_what_is_no_hexadecimal_any_more_is_not_hashed_as_such() -> None:
+    hashed = Transform("sha256", unit="hexadecimal", salt=SALT)
+    for text in ("abc", "xy", "AB"):
+        with pytest.raises(ValueRefused, match="no hexadecimal"):
+            written(BLOB, b"a", Transform("constant", text), hashed)
+
+
+def test_what_is_too_short_for_a_date_is_refused() -> None:
+    with pytest.raises(ValueRefused):
+        written(DATE, b"\0\0\0", Transform("constant", "0000"), Transform("zero_date_null"))
+
+
+@pytest.mark.parametrize("kind", ["decimal(99,0)", "decimal(2,3)", "datetime(7)"])
+def test_a_cast_to_what_has_no_room_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="no type to cast to"):
+        encoder(TEXT, Transform("cast", kind))
+
+
+def test_an_interrupt_in_a_callable_goes_through() -> None:
+    class Interrupt(BaseException):
+        pass
+
+    def call(_: str | None) -> str | None:
+        raise Interrupt
+
+    with pytest.raises(Interrupt):
+        written(TEXT, b"secret", Transform("python", "m:f", call=call))
