@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, PreflightError, StorageError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, ObjectMissingError, Storage
+from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
 
 KEY = "_owner.json"
 
@@ -95,7 +96,12 @@ def findings(folder: Storage, owner: Owner, *, alone: bool) -> Iterator[str]:
     if not alone:
         return
     own = f"{owner.service}/{owner.applier}/"
-    strange = (info.key for info in files.list() if info.key != KEY and not info.key.startswith(own))
+    # A preflight leaves its probe, under whatever names it was asked for.
+    strange = (
+        info.key
+        for info in files.list()
+        if info.key != KEY and not info.key.startswith(own) and not info.key.endswith("/" + WRITE_ONCE_CHECK)
+    )
     if (key := next(strange, None)) is not None:
         yield f"{files.url} holds {key}, which is not this applier's: give a bucket or prefix with nothing else in it"
 

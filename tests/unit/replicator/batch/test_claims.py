@@ -66,6 +66,12 @@ def test_a_place_that_holds_something_else_is_refused_to_a_feed_only(files: Stor
     assert keys(files) == ["shop/redshift/_position.json"]
 
 
+def test_what_another_names_preflight_left_stands_in_nobodys_way(files: Storage) -> None:
+    folder(files, OTHERS).check_write_once()
+    claims.take(folder(files), MINE, token="a")
+    assert claims.owner_of(files) == MINE
+
+
 def test_a_claim_that_cannot_be_read_stops(files: Storage) -> None:
     files.put(claims.KEY, b"[]")
     with pytest.raises(CorruptLogError, match="does not say whose the place is"):
