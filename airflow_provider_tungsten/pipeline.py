@@ -14,10 +14,11 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_tungsten.operators.batch import CsvToS3Operator, PlanBatchesOperator, ThlToCsvOperator
 from airflow_provider_tungsten.operators.binlog import BinlogToThlOperator
-from airflow_provider_tungsten.operators.common import ServiceLike, check_target, read_service
+from airflow_provider_tungsten.operators.common import ServiceLike, read_service
 from airflow_provider_tungsten.operators.load import ApplyBatchesOperator
 from airflow_provider_tungsten.operators.redshift import S3ToRedshiftMergeOperator
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+from airflow_provider_tungsten.replicator.custom.settings import check_target
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.service import Service, load_service
 

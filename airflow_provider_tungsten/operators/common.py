@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 from airflow.sdk import Context
 
-from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
+from airflow_provider_tungsten.replicator.custom.settings import check_target
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError, TerminalError
 from airflow_provider_tungsten.replicator.service import Service, load_service, parse_service
 
 if TYPE_CHECKING:
     from airflow_provider_tungsten.replicator.batch.chain import Chain
     from airflow_provider_tungsten.replicator.batch.manifest import Plan
-    from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
     from airflow_provider_tungsten.replicator.branch import Branch
 
 ServiceLike = Service | Mapping[str, Any] | str | Path
@@ -73,17 +72,6 @@ def engine_errors() -> Iterator[None]:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
     except AirflowNotFoundException as error:
         raise AirflowFailException(str(error)) from error
-
-
-def check_target(applier: ApplierSettings) -> None:
-    """Whether a class that the settings name is one; there is nothing to check in other targets' settings.
-
-    :raises ConfigurationError: see :func:`load_class`.
-    """
-    if isinstance(applier, CustomApplier):
-        from airflow_provider_tungsten.replicator.custom.target import load_class
-
-        load_class(applier.class_)
 
 
 def open_branch(service: Service, name: str | None) -> Branch:

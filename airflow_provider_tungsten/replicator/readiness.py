@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.branch import Branch
-from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
+from airflow_provider_tungsten.replicator.custom.settings import check_target
 from airflow_provider_tungsten.replicator.errors import PreflightError, TransientError, TungstenError
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.runner import Connections
@@ -123,8 +123,5 @@ def _target(
 
         warn(s3.warnings(branch.service, branch.name))
         return s3.findings(branch.service, branch.name, branch.log, branch.folder, branch.open_store)
-    if isinstance(applier, CustomApplier):
-        from airflow_provider_tungsten.replicator.custom.target import load_class
-
-        load_class(applier.class_)
+    check_target(applier)
     return ()

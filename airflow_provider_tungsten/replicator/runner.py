@@ -16,6 +16,7 @@ from airflow_provider_tungsten.replicator.batch.planning import due
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch, StoreOpener, open_branch
+from airflow_provider_tungsten.replicator.custom.settings import check_target
 from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress, extract
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
@@ -101,14 +102,18 @@ class Runner:
     def once(self) -> Pass:
         """One pass over all steps, in the DAG's limits.
 
+        :raises ConfigurationError: no such applier, or one whose class does not fit; nothing is written.
         :raises TungstenError: of a step; what was done before it stays done.
         """
+        branches = [open_branch(self._service, name, self._connections.store) for name in self._appliers]
+        for branch in branches:
+            check_target(branch.applier)
         extracted = self._extract() if "extract" in self._steps else None
         applied: list[Applied] = []
-        for name in self._appliers:
+        for branch in branches:
             if self._stop():
                 break
-            applied.append(self._apply(open_branch(self._service, name, self._connections.store)))
+            applied.append(self._apply(branch))
         return Pass(extracted, tuple(applied), self._stop())
 
     def _extract(self) -> ExtractResult:

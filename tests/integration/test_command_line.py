@@ -310,6 +310,21 @@ def test_following_ends_when_it_is_asked_to_and_loses_nothing(shop: Shop) -> Non
     assert shop.loaded() == 3
 
 
+def test_a_class_or_an_applier_that_is_not_there_stops_a_run_before_anything_is_written(
+    shop: Shop, tmp_path: Path
+) -> None:
+    assert "no_such" in shop.run("run", "--applier", "no_such", status=2)
+    fields = yaml.safe_load(shop.config.read_text())
+    fields["appliers"] = {
+        "own": {"type": "custom", "class": "no_such_module.Target", "files": {"url": str(tmp_path / "files")}}
+    }
+    shop.config.write_text(yaml.safe_dump(fields))
+    assert "no_such_module cannot be imported" in shop.run("run", status=2)
+    assert not [
+        path for place in ("thl", "files") for path in (tmp_path / place).rglob("*") if path.is_file()
+    ]
+
+
 def test_a_feed_on_s3_is_run_watched_and_set_by_the_same_commands(shop: Shop) -> None:
     fields = yaml.safe_load(shop.config.read_text())
     fields["appliers"] = {"feed": {"type": "s3", "files": fields["appliers"]["dw"]["files"]}}

@@ -69,7 +69,7 @@ def set_(
 ) -> None:
     """Makes the next load begin behind a seqno, whose data the target must hold.
 
-    All four belong to one record of the log, as [bold]tungsten thl list -headers[/bold] shows it, and
+    All four belong to one record of the log, as [bold]tungsten thl dsctl[/bold] prints them, and
     the seqno must be the end of a micro-batch; else nothing is changed.
 
     [bold]Example[/bold]
@@ -107,9 +107,10 @@ def reset(
             confirm(f"Forget what applier {branch.name} has applied?")
         old = reset_position(branch, store)
         was = old.seqno if old else -1
+        had = f"it was seqno {was}" if was >= 0 else "it had none"
         say(
             as_json,
-            f"applier {branch.name} has no position any more; it was seqno {was}",
+            f"applier {branch.name} has no position any more; {had}",
             applier=branch.name,
             was=was,
         )

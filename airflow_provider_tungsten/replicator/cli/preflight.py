@@ -6,7 +6,7 @@ import typer
 
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.services import (
-    ApplierName,
+    AnyApplier,
     ServiceFile,
     branches_of,
     live_connections,
@@ -15,7 +15,7 @@ from airflow_provider_tungsten.replicator.readiness import Readiness, check
 from airflow_provider_tungsten.replicator.service import load_service
 
 
-def preflight(config: ServiceFile, applier: ApplierName = None, as_json: output.AsJson = False) -> None:
+def preflight(config: ServiceFile, applier: AnyApplier = None, as_json: output.AsJson = False) -> None:
     """Checks source, stores and targets: every finding at once, each with its mend.
 
     The source's settings, privileges, retention and tables; whether the stores

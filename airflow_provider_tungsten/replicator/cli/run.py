@@ -15,7 +15,7 @@ import typer
 
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.services import (
-    ApplierName,
+    AnyApplier,
     ServiceFile,
     live_connections,
 )
@@ -27,7 +27,7 @@ from airflow_provider_tungsten.replicator.storage import new_token
 
 def run(
     config: ServiceFile,
-    applier: ApplierName = None,
+    applier: AnyApplier = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C or SIGTERM.")
     ] = False,

@@ -31,6 +31,10 @@ ApplierName = Annotated[
     str | None,
     typer.Option("--applier", help="Name of the applier; not needed when there is only one."),
 ]
+AnyApplier = Annotated[
+    str | None,
+    typer.Option("--applier", help="Only this applier. [dim]Default: all[/dim]"),
+]
 
 
 @lru_cache

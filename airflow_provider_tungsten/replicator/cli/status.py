@@ -14,7 +14,7 @@ import typer
 from airflow_provider_tungsten import __version__
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.services import (
-    ApplierName,
+    AnyApplier,
     ServiceFile,
     branches_of,
     live_connections,
@@ -55,7 +55,7 @@ _APPLIER = {
 
 def status(
     config: ServiceFile,
-    applier: ApplierName = None,
+    applier: AnyApplier = None,
     refresh: Refresh = None,
     count: Times = None,
     as_json: output.AsJson = False,
@@ -83,7 +83,7 @@ def status(
 
 def qs(
     config: ServiceFile,
-    applier: ApplierName = None,
+    applier: AnyApplier = None,
     refresh: Refresh = None,
     count: Times = None,
     as_json: output.AsJson = False,
@@ -175,7 +175,7 @@ def _told(values: dict[str, Any], missing: dict[str, str]) -> Iterator[tuple[str
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "-" if value in (None, "") else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _skip_or_gap(item: dict[str, Any]) -> str:

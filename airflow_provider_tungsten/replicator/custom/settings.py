@@ -30,3 +30,14 @@ class CustomApplier(ApplierSettings):
     class_: Annotated[str, Field(alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
     options: Mapping[str, Any] = {}
     csv: CustomCsv = CustomCsv()
+
+
+def check_target(applier: ApplierSettings) -> None:
+    """Whether a class that the settings name is one; there is nothing to check in other targets' settings.
+
+    :raises ConfigurationError: see :func:`load_class`.
+    """
+    if isinstance(applier, CustomApplier):
+        from airflow_provider_tungsten.replicator.custom.target import load_class
+
+        load_class(applier.class_)
