@@ -19,6 +19,7 @@ from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import connect, explained
 from airflow_provider_tungsten.replicator.source.preflight import checked_server, log_status
+from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
 from airflow_provider_tungsten.replicator.thl.event import event_id
 from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.segment import Head
@@ -198,6 +199,7 @@ def _gaps(branch: Branch, head: Head | None) -> list[Gap]:
 def _obstacle(branch: Branch, position: Position, gaps: list[Gap]) -> str | None:
     """What would stop the next load, as far as it can be seen from here."""
     try:
+        check_not_removed(branch.log, branch.name)
         check_log(branch.log, position)
     except TungstenError as error:
         return str(error)

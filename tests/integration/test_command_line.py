@@ -162,6 +162,7 @@ def test_a_service_is_tried_watched_and_repaired_without_airflow(shop: Shop) -> 
     assert (known["name"], known["seqno"]) == ("dw", last)
     assert shop.json("applier", "remove", "dw", "--yes", "--by", "ann")["seqno"] == last
     assert "was removed" in shop.run("run", status=2)
+    assert "was removed" in shop.json("status", status=3)["appliers"][0]["pendingExceptionMessage"]
 
 
 def test_a_position_is_got_set_and_forgotten(shop: Shop) -> None:
