@@ -225,7 +225,7 @@ def test_preflight_names_what_mariadb_lacks_in_its_own_terms(server: MariaDB, tm
         )
     findings = "\n".join(caught.value.findings)
     for words in (
-        "binlog_row_metadata is NO_LOG, without it the log does not name columns and keys: SET GLOBAL",
+        "binlog_row_metadata is NO_LOG, without it the log does not name columns and keys, which are followed through DDL for MySQL alone: SET GLOBAL",
         "b.v is a system-versioned table",
         "b.s is a sequence",
         "b.u.u: type uuid is not supported",
