@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from airflow_provider_tungsten.replicator import targets
 from airflow_provider_tungsten.replicator.batch.apply import LoadResult
@@ -151,7 +152,7 @@ class Runner:
         position = hint.seqno if hint else -1
         if "plan" in self._steps:
             return due(branch.chain, position, per_run=branch.applier.batches.per_run, token=self._token)
-        return list(branch.chain.pending(position))[: branch.applier.batches.per_run]
+        return list(islice(branch.chain.pending(position), branch.applier.batches.per_run))
 
     def _written(self, branch: Branch, plans: list[Plan]) -> Iterator[Plan]:
         for number, plan in enumerate(plans, 1):

@@ -149,7 +149,7 @@ class Csv(Model):
             )
         if self.effective("null_policy") == "null_value" and self.effective("null_value") is None:
             raise ValueError("null_policy: null_value needs a null_value")
-        self.dialect  # noqa: B018
+        _ = self.dialect  # made now, so that an impossible one is refused with the settings
         return self
 
     def effective(self, name: str) -> Any:
