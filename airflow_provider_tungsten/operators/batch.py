@@ -106,12 +106,11 @@ class PlanBatchesOperator(BaseOperator):
         return [{"from_seqno": first, "to_seqno": last} for first, last in spans]
 
     def _plans(self, branch: Branch, token: str) -> list[Plan]:
-        from airflow_provider_tungsten.replicator.batch.hint import read_hint
         from airflow_provider_tungsten.replicator.batch.planning import by_interval, by_range, due
+        from airflow_provider_tungsten.replicator.targets import known_seqno
 
         first, last = seqno(self.from_seqno, "from_seqno"), seqno(self.to_seqno, "to_seqno")
-        hint = read_hint(branch.folder)
-        position = hint.seqno if hint else -1
+        position = known_seqno(branch)
         if first is not None or last is not None:
             return by_range(branch.chain, position, first, last, token=token)
         if self.interval_start or self.interval_end:
@@ -157,18 +156,15 @@ class _BatchOperator(BaseOperator):
         self.to_seqno = to_seqno
 
     def _plans(self, branch: Branch, token: str) -> list[Plan]:
-        from airflow_provider_tungsten.replicator.batch.hint import read_hint
         from airflow_provider_tungsten.replicator.batch.planning import due
+        from airflow_provider_tungsten.replicator.targets import known_seqno
 
         first, last = seqno(self.from_seqno, "from_seqno"), seqno(self.to_seqno, "to_seqno")
         if first is not None and last is not None:
             return planned(branch.chain, first, last)
         if first is not None or last is not None:
             raise ConfigurationError("give both from_seqno and to_seqno, or neither")
-        hint = read_hint(branch.folder)
-        plans = due(
-            branch.chain, hint.seqno if hint else -1, per_run=branch.applier.batches.per_run, token=token
-        )
+        plans = due(branch.chain, known_seqno(branch), per_run=branch.applier.batches.per_run, token=token)
         if not plans:
             raise AirflowSkipException("nothing to load")
         return plans

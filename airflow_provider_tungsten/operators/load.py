@@ -77,12 +77,12 @@ class ApplyBatchesOperator(BaseOperator):
         """:raises ConfigurationError: the applier is not for this operator."""
 
     def _through(self, branch: Branch) -> int:
-        from airflow_provider_tungsten.replicator.batch.hint import read_hint
+        from airflow_provider_tungsten.replicator.targets import known_seqno
 
         through = seqno(self.to_seqno, "to_seqno")
         if through is None:
-            through, hint = branch.chain.end(), read_hint(branch.folder)
-            if through <= (hint.seqno if hint else -1):
+            through = branch.chain.end()
+            if through == known_seqno(branch):
                 raise AirflowSkipException(f"all {through + 1} planned seqnos are applied")
         return through
 

@@ -11,7 +11,6 @@ from itertools import islice
 
 from airflow_provider_tungsten.replicator import targets
 from airflow_provider_tungsten.replicator.batch.apply import LoadResult
-from airflow_provider_tungsten.replicator.batch.hint import read_hint
 from airflow_provider_tungsten.replicator.batch.manifest import Plan
 from airflow_provider_tungsten.replicator.batch.planning import due
 from airflow_provider_tungsten.replicator.batch.upload import upload_batch
@@ -148,8 +147,7 @@ class Runner:
 
     def _plans(self, branch: Branch) -> list[Plan]:
         self._tell(f"plan {branch.name}")
-        hint = read_hint(branch.folder)
-        position = hint.seqno if hint else -1
+        position = targets.known_seqno(branch)
         if "plan" in self._steps:
             return due(branch.chain, position, per_run=branch.applier.batches.per_run, token=self._token)
         return list(islice(branch.chain.pending(position), branch.applier.batches.per_run))

@@ -6,13 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_tungsten.replicator.batch.apply import BatchApplier, LoadResult, apply_batches
+from airflow_provider_tungsten.replicator.batch.apply import (
+    BatchApplier,
+    LoadResult,
+    apply_batches,
+    check_log,
+)
+from airflow_provider_tungsten.replicator.batch.hint import read_hint
+from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, TungstenError
 from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
+from airflow_provider_tungsten.replicator.service import Service
+from airflow_provider_tungsten.replicator.settings import Store
+from airflow_provider_tungsten.replicator.storage import Storage
+from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
+from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.retention import after_load
 
 RedshiftConnector = Callable[[str, str], Callable[[], Any]]
@@ -40,11 +52,53 @@ def load(
         target, branch.log, branch.chain, branch.folder, through=through, progress=progress
     )
     try:
+        if branch.service.thl.retention is not None:
+            keep_for_feeds(branch.service, branch.log, branch.open_store)
         after_load(branch.log, branch.service, branch.name, result.position, token=token)
     except TungstenError as error:
         warning = f"retention of the log {branch.log.url} failed, the load did not: {error}"
         return replace(result, warnings=(warning,))
     return result
+
+
+def known_seqno(branch: Branch) -> int:
+    """The last seqno that is applied, -1 before the first, as far as it is known without waking a target: a feed's own
+    position; of other targets the hint that their last load left.
+
+    :raises PreflightError, CorruptLogError: a feed's position cannot be read, or is another's.
+    :raises DivergedError: it is not of this log.
+    """
+    if isinstance(branch.applier, S3Applier):
+        position = _feed_position(branch.service, branch.name, branch.folder, branch.open_store)
+        check_log(branch.log, position)
+        return position.seqno
+    hint = read_hint(branch.folder)
+    return hint.seqno if hint else -1
+
+
+def keep_for_feeds(service: Service, log: Log, open_store: Callable[[Store], Storage]) -> None:
+    """Before a purge: the log is kept whole for a feed whose position is behind what the log knows, since a hand set it back.
+
+    :raises PreflightError, CorruptLogError: see :func:`known_seqno`.
+    """
+    known = appliers.positions(log)  # first: a load moves the position, and then what is known here
+    for name, applier in service.appliers.items():
+        if name in known and isinstance(applier, S3Applier):
+            folder = open_store(applier.files).sub(service.service).sub(name)
+            if _feed_position(service, name, folder, open_store).seqno < known[name].seqno:
+                appliers.rewind(log, name)
+
+
+def _feed_position(
+    service: Service, name: str, folder: Storage, open_store: Callable[[Store], Storage]
+) -> Position:
+    from airflow_provider_tungsten.replicator.s3.applier import position_place
+    from airflow_provider_tungsten.replicator.s3.position import PositionFile
+
+    applier = service.applier(name)
+    assert isinstance(applier, S3Applier)
+    place = position_place(applier, service.service, folder, open_store)
+    return PositionFile(place, service.service, name).read()[0]
 
 
 def open_target(branch: Branch, redshift: RedshiftConnector, *, token: str) -> BatchApplier:

@@ -33,9 +33,9 @@ class Feed(Logbook):
         self.applier = self.service.applier("redshift")
         self._plans: list[Plan] = []
 
-    def plans(self, first: int = 0) -> Iterator[Plan]:
+    def pending(self, position: int) -> Iterator[Plan]:
         """As a chain gives them."""
-        return (plan for plan in self._plans if plan.first >= first)
+        return (plan for plan in self._plans if plan.first > position)
 
     def batch(
         self,

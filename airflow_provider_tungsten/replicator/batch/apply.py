@@ -56,7 +56,7 @@ class BatchApplier(Protocol):
 class Plans(Protocol):
     """What of a chain is needed here."""
 
-    def plans(self, first: int = 0) -> Iterator[Plan]: ...
+    def pending(self, position: int) -> Iterator[Plan]: ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def apply_batches(
         check_log(log, current)
         begin = current
         _mirror(store, current)
-        for plan in chain.plans(current.seqno + 1):
+        for plan in chain.pending(current.seqno):
             if plan.first > through:
                 break
             if plan.last <= current.seqno:

@@ -132,6 +132,7 @@ class Chain:
             raise GapError(
                 f"the applied position {position} is not the end of a micro-batch of {self.store.url}; "
                 + (f"the one there is {before.first}–{before.last}" if before else "nothing is planned yet")
+                + ". Set it to one that is: tungsten position set, or reset to begin with the first"
             )
         for plan in self.plans(position + 1):
             if through is not None and plan.first > through:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +17,7 @@ from airflow_provider_tungsten.replicator.cli.logs import open_log
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl import retention
+from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.retention import Purged
 from airflow_provider_tungsten.replicator.thl.segment import Head
 from airflow_provider_tungsten.replicator.thl.settings import Retention
@@ -60,7 +63,7 @@ def purge(
         run = partial(
             retention.purge,
             log,
-            expected=logs.service_in(config).appliers if config else (),
+            expected=_appliers(log, config, dry_run) if config else (),
             token=new_token("tungsten thl purge"),
             retention=None if through is not None else limits,
             through=through,
@@ -70,6 +73,18 @@ def purge(
             _show_purged(planned, as_json, done=False)
         else:
             _show_purged(run(), as_json, done=True)
+
+
+def _appliers(log: Log, config: Path, dry_run: bool) -> Collection[str]:
+    """Names of the service's appliers, whose positions the log knows rightly."""
+    # Imported here: whoever says --thl and --service need not wait for the settings of all appliers.
+    from airflow_provider_tungsten.replicator.connections import open_store
+    from airflow_provider_tungsten.replicator.targets import keep_for_feeds
+
+    service = logs.service_in(config)
+    if not dry_run:
+        keep_for_feeds(service, log, open_store)
+    return service.appliers
 
 
 def _through(head: Head, low: int | None, high: int | None, before: int | None) -> int | None:
