@@ -319,5 +319,8 @@ def test_redshift_gets_the_renamed_retyped_and_keyed_table(
     book.add(rows(ORDERS, (1, "a"), (2, "b")), rows(ORDERS, (1, "a"), (1, "c"), kind=Kind.UPDATE))
     book.add(rows(ORDERS, (2, "b"), kind=Kind.DELETE), rows(ORDERS, (3, None)))
     assert load() == [(1, hashed("c"), "shop", "U"), (3, None, "shop", "I")]
+    redshift.execute("UPDATE filtered_crm.deals SET dbname = 'another' WHERE id = 3")
+    book.add(rows(ORDERS, (3, None), kind=Kind.DELETE), rows(ORDERS, (1, "c"), kind=Kind.DELETE))
+    assert load() == [(3, None, "another", "I")]
     book.add(statement("truncate"), rows(ORDERS, (4, "d")))
     assert load() == [(4, hashed("d"), "shop", "I")]

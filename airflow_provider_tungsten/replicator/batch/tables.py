@@ -23,14 +23,14 @@ class AppliedTable:
 
     :param logged: as the log has it.
     :param definition: as the target has it: renamed, cut, with other types and another key.
-    :param key: columns of the target's key under their logged names, without those that filters add.
+    :param key: columns of the target's key: indices of logged ones, texts of those that filters add.
     :param output: what becomes of its rows.
     :param rows: Python filters of rows, which come before that.
     """
 
     logged: TableDefinition
     definition: TableDefinition
-    key: tuple[str, ...]
+    key: tuple[int | str, ...]
     output: Output
     rows: tuple[RowStep, ...]
 
@@ -81,7 +81,7 @@ class AppliedTables:
         self._take_name((draft.schema, draft.table), (logged.schema, logged.table))
         kept = {each.index for each in draft.fields}
         check_supported(logged.without({name for index, name in enumerate(columns) if index not in kept}))
-        key = tuple(columns[each.index] for each in draft.key if each.index is not None)
+        key = tuple(str(each.value) if each.index is None else each.index for each in draft.key)
         return AppliedTable(logged, draft.definition(), key, draft.output(), tuple(draft.rows))
 
     def _take_name(self, name: Table, source: Table) -> None:

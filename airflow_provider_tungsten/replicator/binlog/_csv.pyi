@@ -45,7 +45,7 @@ class CsvEncoder:
         fields: Iterable[Field],
         header: Sequence[str],
         *,
-        key: Sequence[int],
+        key: Sequence[int | str],
         dialect: Dialect,
         null: str,
         output: Output,

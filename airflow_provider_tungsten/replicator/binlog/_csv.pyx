@@ -99,6 +99,8 @@ cdef class CsvEncoder(Lines):
     cdef vector[size_t] _key
     cdef vector[Place] _places
     cdef vector[Place] _old_places
+    # What filters add to the key in front of each of its columns, and behind the last; empty where they add nothing.
+    cdef vector[Piece] _key_texts
     cdef Buffer _joined
     cdef size_t _row_room
     cdef Piece _service
@@ -132,12 +134,15 @@ cdef class CsvEncoder(Lines):
             self._skips[at] = kind in output.skip
         self._digits = timestamp_digits
         self._old, self._new = (UPDATE_DELETED, UPDATE_INSERTED) if distinguish_updates else (DELETED, INSERTED)
-        self._merges = update_opcode and len(key) > 0
+        columns = [part for part in key if not isinstance(part, str)]
+        self._merges = update_opcode and len(columns) > 0
         self._quoted = self._quotes == ALWAYS
         self._row_room = self._room
         if self._merges or "primary_key" in header:
-            for at in key:
+            for at in columns:
                 self._key.push_back(at)
+            if 0 < len(columns) < len(key):
+                self._prepare_key_texts(key)
         self._places.resize(self._key.size())
         self._old_places.resize(self._key.size())
         self._borrow()
@@ -145,6 +150,18 @@ cdef class CsvEncoder(Lines):
             self._prepare_header(header, service)
         finally:
             self._give_back()
+
+    cdef int _prepare_key_texts(self, key) except -1:
+        texts = [b""]
+        for part in key:
+            if isinstance(part, str):
+                texts[-1] += part.replace("\\", "\\\\").replace(",", "\\,").encode() + b","
+            else:
+                texts.append(b"")
+        # Behind the last column the comma comes first.
+        for text in (*texts[:-1], texts[-1] and b"," + texts[-1][:-1]):
+            self._key_texts.push_back(self._piece(text))
+        return 0
 
     cdef int _prepare_header(self, header, str service) except -1:
         codes = [_HEADER.index(name) for name in header]
@@ -518,10 +535,12 @@ cdef class CsvEncoder(Lines):
         """The key's value; of several their texts with commas between, a backslash in front of commas and backslashes inside,
         and NULL as ``\\N``."""
         cdef const uint8_t* text
-        cdef size_t part, at, size
-        cdef bint is_null
+        cdef size_t part, size
         cdef Status status
-        if self._key.size() == 1:
+        cdef Piece added
+        added.text = NULL
+        added.size = 0
+        if self._key.size() == 1 and self._key_texts.empty():
             return self._put_cell(self._key[0], self._places[0].data, self._places[0].size)
         if self._key.size() == 0:
             self._put_null()
@@ -532,9 +551,16 @@ cdef class CsvEncoder(Lines):
             status = self._cell(self._key[part], self._places[part].data, self._places[part].size, &text, &size)
             if status != DONE:
                 return status
-            if not reserve(&self._joined, 2 * size + 3):
+            if not self._key_texts.empty():
+                added = self._key_texts[part]
+            if not reserve(&self._joined, 2 * size + added.size + 3):
                 return NO_MEMORY
-            self._join(text, size, part > 0)
+            self._join(added, text, size, part > 0)
+        if not self._key_texts.empty():
+            added = self._key_texts[self._key.size()]
+            if not reserve(&self._joined, added.size):
+                return NO_MEMORY
+            self._joined.size = put(self._joined.data + self._joined.size, added.text, added.size) - self._joined.data
         status = self._found(<const uint8_t*>self._joined.data, self._joined.size, True)
         if status == TEXT:
             status = self._put_text(self._text, self._size, self._seen)
@@ -543,12 +569,13 @@ cdef class CsvEncoder(Lines):
         return status
 
     @final
-    cdef void _join(self, const uint8_t* text, size_t size, bint behind) noexcept nogil:
-        """One more value of a key; NULL for NULL. There is room for it."""
+    cdef void _join(self, Piece added, const uint8_t* text, size_t size, bint behind) noexcept nogil:
+        """One more value of a key, behind what filters add there; NULL for NULL. There is room for it."""
         cdef char* out = self._joined.data + self._joined.size
         cdef size_t at
         if behind:
             out = put(out, ",", 1)
+        out = put(out, added.text, added.size)
         if text == NULL:
             out = put(out, "\\N", 2)
         else:

@@ -123,8 +123,8 @@ class CsvEncoder(_csv.CsvEncoder):
 
     :param definition: as logged; its row images are taken as they are.
     :param header: columns in front of the table's: opcode, seqno, row_id, primary_key, commit_timestamp, service, event_id, gtid.
-    :param key: the columns of ``primary_key``, where not the definition's key. Of several the values are joined by commas, with
-        a backslash in front of commas and backslashes inside.
+    :param key: the columns of ``primary_key``, where not the definition's key: a logged column's index, or the text of one that a
+        filter adds. Of several the values are joined by commas, with a backslash in front of commas and backslashes inside.
     :param timestamp_digits: of ``commit_timestamp``, behind the second's point.
     :param distinguish_updates: the rows of an update are UD and UI, not D and I.
     :param update_opcode: an update that leaves the key as it is, is one row U of the new image.
@@ -160,7 +160,7 @@ class CsvEncoder(_csv.CsvEncoder):
         output: Output = _AS_IT_IS,
         null: str = NULL_CANDIDATES[0],
         service: str = "",
-        key: Sequence[str] | None = None,
+        key: Sequence[int | str] | None = None,
         timestamp_digits: int = 6,
         distinguish_updates: bool = False,
         update_opcode: bool = False,
@@ -183,7 +183,7 @@ class CsvEncoder(_csv.CsvEncoder):
             names(definition),
             fields(definition, numbered(definition, output)),
             header,
-            key=[names(definition).index(name) for name in (definition.primary_key if key is None else key)],
+            key=[names(definition).index(name) for name in definition.primary_key] if key is None else key,
             dialect=dialect,
             null=null if dialect.null is None else dialect.null,
             output=output,

@@ -113,6 +113,18 @@ def _custompkey(each: settings.CustomPkey, draft: Draft) -> None:
                 f"{draft.logged.name}: filter custompkey names {', '.join(lacking)}, which {draft.name} does not have there; it has: "
                 + ", ".join(found.name for found in draft.fields)
             )
+        if useless := [
+            found.name for found in key if found is not None and isinstance(found.value, HeaderValue)
+        ]:
+            raise UnsupportedError(
+                f"{draft.logged.name}: filter custompkey names {', '.join(useless)}, which another filter fills anew with every change: "
+                "rows would never be found again; name columns of the source"
+            )
+        if all(found is not None and found.index is None for found in key):
+            raise UnsupportedError(
+                f"{draft.logged.name}: filter custompkey names {', '.join(entry.columns)} alone, which is one value for all rows: name "
+                "columns of the source, too"
+            )
         draft.key, draft.lost_key = [found for found in key if found is not None], []
 
 

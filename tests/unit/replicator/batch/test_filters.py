@@ -100,6 +100,27 @@ def test_custompkey_lets_a_table_without_a_key_through(book: Logbook) -> None:
     assert TableDefinition.from_json(share.definition).primary_key == ("note", "id")
 
 
+def test_the_headers_key_holds_the_name_that_rowadddbname_adds_to_the_key(book: Logbook) -> None:
+    name = {"filter": "rowadddbname", "adddbhash": False}
+    renamed = {
+        "filter": "rename",
+        "definitions": [{"schema": "shop", "table": "orders", "new_schema": "all"}],
+    }
+    applier = {"type": "s3", "filters": [renamed, name], "csv": {"compression": "none"}}
+    book.add(rows(ORDERS, (1, "a"), (2, "b")), rows(ORDERS, (1, "a"), (1, "c"), kind=Kind.UPDATE))
+    book.service = make_service(**applier)
+    (plan,) = book.chain().extend(token="planner", limit=9, waiting=False)
+    (table,) = write_batch(book.log, plan, book.service, "redshift", book.store, token="t").tables
+    lines = b"".join(book.store.read(part.key) for part in table.parts).decode().splitlines()
+    assert [(row[0], row[2], row[4:]) for row in csv.reader(lines)] == [
+        ("I", "1,shop", ["1", "a", "shop"]),
+        ("I", "2,shop", ["2", "b", "shop"]),
+        ("D", "1,shop", ["1", "a", "shop"]),
+        ("I", "1,shop", ["1", "c", "shop"]),
+    ]
+    assert TableDefinition.from_json(table.definition).primary_key == ("id", "dbname")
+
+
 def test_rows_that_are_left_out_leave_no_hole_in_the_row_ids(book: Logbook) -> None:
     book.add(rows(ORDERS, (1, "x"), (2, "y"), (3, "x"), (4, None)), rows(ORDERS, (4, None), kind=Kind.DELETE))
     drop = {

@@ -267,6 +267,33 @@ def test_a_composite_key_is_unambiguous_and_in_key_order() -> None:
     assert [line.split("|")[0] for line in found] == ["c,a\\,b", "c\\,a,b", ",\\\\", "N,\\N"]
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ((2, 0, "shop"), "c,a\\,b,shop"),
+        ((0, "x,y\\"), "a\\,b,x\\,y\\\\"),
+        (("shop", 2), "shop,c"),
+        (("one", 2, "two", "three", 0, "four"), "one,c,two,three,a\\,b,four"),
+        ((0, ""), "a\\,b,"),
+        (("shop",), "null"),
+    ],
+)
+def test_a_key_holds_what_filters_add_to_it_in_its_order(key: tuple[int | str, ...], expected: str) -> None:
+    encoder = CsvEncoder(COMPOSITE, ["primary_key", "opcode"], key=key, dialect=Dialect("|", null="null"))
+    data = pair("a,b", 1, "c") * 3
+    lines = encoder.encode(data, "insert", seqno=1, row_id=1, commit_ts=0).csv.decode().splitlines()
+    assert [line.split("|")[0] for line in lines] == [expected] * 3
+
+
+def test_a_long_key_has_room_for_what_filters_add() -> None:
+    long_text = "," * 100_000
+    encoder = CsvEncoder(
+        COMPOSITE, ["primary_key"], key=(0, long_text), dialect=Dialect("|", null="null"), max_text_bytes=None
+    )
+    line = encoder.encode(pair("a" * 500, 1, None), "insert", seqno=1, row_id=1, commit_ts=0).csv.decode()
+    assert line.split("|")[0] == "a" * 500 + "," + "\\," * 100_000
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.none() | texts, st.none() | latin1), min_size=2, max_size=2, unique=True))
 def test_different_keys_are_different_texts(keys: list[tuple[Value, Value]]) -> None:

@@ -151,6 +151,19 @@ def test_custompkey_must_name_columns_that_are_there() -> None:
         filtered(key)
 
 
+def test_custompkey_takes_of_added_columns_what_tells_rows_apart() -> None:
+    def key(columns: str) -> dict[str, Any]:
+        entry = {"schema": "shop", "table": "customers", "columns": columns}
+        return {"filter": "custompkey", "definitions": [entry]}
+
+    name, cdc = {"filter": "rowadddbname", "addkey": False}, {"filter": "customcdc"}
+    assert filtered(name, key("dbname,email")).definition().primary_key == ("dbname", "email")
+    with pytest.raises(UnsupportedError, match="names dbname alone, which is one value for all rows"):
+        filtered(name, key("dbname"))
+    with pytest.raises(UnsupportedError, match="names CDC_SEQUENCE_NUMBER, which another filter fills anew"):
+        filtered(cdc, key("id,CDC_SEQUENCE_NUMBER"))
+
+
 def test_skipeventbytype_takes_the_tables_word_before_the_default() -> None:
     verdicts = {"shop": {"customers": {"DELETE": "deny", "INSERT": "allow"}}}
     draft = filtered({"filter": "skipeventbytype", "__default": {"INSERT": "deny"}, "definitions": verdicts})
