@@ -243,7 +243,10 @@ class CsvToS3Operator(_BatchOperator):
                 )
             manifests = []
             for plan in self._plans(branch, token):
-                manifests.append(upload_batch(branch.staging, branch.folder, plan, token=token))
+                is_feed = branch.applier.is_feed
+                manifests.append(
+                    upload_batch(branch.staging, branch.folder, plan, token=token, is_feed=is_feed)
+                )
                 progress.add(plan.rows, seqno=plan.last)
         figures = _figures(manifests, progress)
         self.log.info("uploaded", service=branch.service.service, applier=branch.name, **figures)

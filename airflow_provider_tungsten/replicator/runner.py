@@ -169,7 +169,8 @@ class Runner:
                 )
             if "upload" in self._steps and branch.staging is not None:
                 self._tell(f"upload {what}")
-                upload_batch(branch.staging, branch.folder, plan, token=self._token)
+                is_feed = branch.applier.is_feed
+                upload_batch(branch.staging, branch.folder, plan, token=self._token, is_feed=is_feed)
             if "batch" in self._steps or "upload" in self._steps:
                 yield plan
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import structlog
 
 from airflow_provider_tungsten.replicator.batch.files import manifest_key
-from airflow_provider_tungsten.replicator.batch.skips import Skip, read_skip, take_back, write_skip
+from airflow_provider_tungsten.replicator.batch.skips import Skip, closed_by, read_skip, take_back, write_skip
 from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, RangeError
 from airflow_provider_tungsten.replicator.thl.event import RECORD_KINDS, Kind
@@ -22,10 +22,11 @@ def skip(branch: Branch, seqno: int, *, applied: Callable[[], int], who: str, wh
     """Leaves a whole transaction out, whether it is planned or written already. A batch that was written with it is written
     anew by the next batch step.
 
-    :param applied: gives the last seqno that is applied, read under the target's lock; asked before and again afterwards, so
-        that a load that runs meanwhile is noticed.
+    :param applied: gives the last seqno that is applied, read under the target's lock if it has one; asked before and again
+        afterwards, so that a load that runs meanwhile is noticed.
     :returns: the record; the first one's where the seqno was skipped before.
-    :raises RangeError: it is applied (or in a feed that others read), not in the log, or a record about the log itself.
+    :raises RangeError: it is applied (or in a feed that others read), or just about to be; it is not in the log, or a record about
+        the log itself.
     :raises ConfigurationError: no reason is given.
     """
     if not why.strip():
@@ -34,34 +35,38 @@ def skip(branch: Branch, seqno: int, *, applied: Callable[[], int], who: str, wh
     if (found := read_skip(store, seqno)) is not None:
         return found
     made = _examined(log, seqno, who, why.strip())
-    batch = _in_feed(branch, seqno)
-    _check_open(branch, seqno, applied(), batch)
+    _check_open(branch, seqno, applied)
     if not write_skip(store, made, token):
         return read_skip(store, seqno) or made
     try:
-        _check_open(branch, seqno, applied(), batch)
-    except RangeError:
+        _check_open(branch, seqno, applied)
+    except BaseException:
         take_back(store, seqno)  # who was quicker did not know of it
         raise
     logger.warning("transaction skipped", service=log.service, folder=store.url, **asdict(made))
     return made
 
 
-def _in_feed(branch: Branch, seqno: int) -> str | None:
-    """Name of the manifest with which the seqno is its readers'; None where a load comes first."""
-    plan = next(branch.chain.locate(seqno, seqno), None) if branch.applier.is_feed else None
-    return manifest_key(plan.first, plan.last, plan.skipped) if plan else None
-
-
-def _check_open(branch: Branch, seqno: int, applied: int, batch: str | None) -> None:
-    if seqno <= applied:
+def _check_open(branch: Branch, seqno: int, applied: Callable[[], int]) -> None:
+    store, plan = branch.folder, next(branch.chain.locate(seqno, seqno), None)
+    # Before what is done is asked for: who closes a batch opens it when that is done.
+    writer = closed_by(store, plan) if plan else None
+    if seqno <= (done := applied()):
         raise RangeError(
-            f"seqno {seqno} is applied, the target is at {applied}: a skip would change nothing. Change the target's rows"
+            f"seqno {seqno} is applied, the target is at {done}: a skip would change nothing. Change the target's rows"
         )
-    if batch and branch.folder.exists(batch):
+    if plan is None:
+        return
+    others = [other for other in plan.skipped if other != seqno]
+    if branch.applier.is_feed and store.exists(batch := manifest_key(plan.first, plan.last, others)):
         raise RangeError(
-            f"seqno {seqno} is in the feed: {branch.folder.url}/{batch} is written, and who reads it may have taken it. Tell "
-            "its readers instead"
+            f"seqno {seqno} is in the feed: {store.url}/{batch} is written, and who reads it may have taken it. Tell its readers instead"
+        )
+    if writer is not None:
+        step = "batch" if branch.applier.is_feed else "load"
+        raise RangeError(
+            f"seqno {seqno} is in batch {plan.first}-{plan.last}, at which {writer} is at work, or was killed: wait for that, or run "
+            f"the {step} step again; where it fails, a skip is possible at once"
         )
 
 

@@ -49,7 +49,13 @@ def load(
     check_not_removed(branch.log, branch.name)
     target = open_target(branch, redshift, token=token)
     result = apply_batches(
-        target, branch.log, branch.chain, branch.folder, through=through, progress=progress
+        target,
+        branch.log,
+        branch.chain,
+        branch.folder,
+        through=through,
+        progress=progress,
+        closed_by=token if isinstance(branch.applier, CustomApplier) else None,
     )
     try:
         if branch.service.thl.retention is not None:

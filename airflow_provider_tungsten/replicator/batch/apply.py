@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,7 @@ from airflow_provider_tungsten.replicator.batch.files import manifest_key, read_
 from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint, write_hint
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.position import WAYS_OUT, Position, after, is_applied
-from airflow_provider_tungsten.replicator.batch.skips import skipped
+from airflow_provider_tungsten.replicator.batch.skips import check_skips, closed
 from airflow_provider_tungsten.replicator.errors import DivergedError, GapError, TargetError, TungstenError
 from airflow_provider_tungsten.replicator.storage import Storage
 
@@ -85,6 +86,7 @@ def apply_batches(
     *,
     through: int,
     progress: Callable[..., None] | None = None,
+    closed_by: str | None = None,
 ) -> LoadResult:
     """Applies, in order, every planned micro-batch behind the target's position that begins at or before ``through``.
 
@@ -92,6 +94,7 @@ def apply_batches(
 
     :param store: the applier's folder, where its plans and batches lie.
     :param progress: called after every commit with ``seqno`` reached, ``batches`` and ``rows`` (of CSV) so far.
+    :param closed_by: token with which a batch is closed to skips while it is applied; None: the target's own lock does that.
     :raises GapError: a batch that should be applied next has not been written, or does not follow the position.
     :raises DivergedError: the log is not the one the target was filled from.
     :raises TungstenError: of the applier; nothing of the batch is applied.
@@ -111,7 +114,7 @@ def apply_batches(
             if plan.last <= current.seqno:
                 continue
             batch = _batch(store, plan, current)
-            current, moved = _apply(applier, batch, current, sources.of(plan), store)
+            current, moved = _apply(applier, batch, current, sources.of(plan), store, closed_by)
             _mirror(store, current, begin, time.monotonic() - started)
             if moved:
                 applied.append(plan)
@@ -133,22 +136,39 @@ def apply_batches(
 
 
 def _apply(
-    applier: BatchApplier, batch: BatchManifest, current: Position, source_id: str, store: Storage
+    applier: BatchApplier,
+    batch: BatchManifest,
+    current: Position,
+    source_id: str,
+    store: Storage,
+    closed_by: str | None,
 ) -> tuple[Position, bool]:
     """:returns: the target's position afterwards, and whether this batch moved it."""
     current = applier.begin(batch) or current
     if is_applied(current, batch.plan):
         return current, False
-    _check_skips(store, batch.plan)
-    for table in sorted(batch.tables, key=lambda table: (table.schema, table.table)):
-        applier.apply(table)
-    current = applier.commit(after(batch.plan, source_id))
+    with _without_skips(store, batch.plan, closed_by):
+        for table in sorted(batch.tables, key=lambda table: (table.schema, table.table)):
+            applier.apply(table)
+        current = applier.commit(after(batch.plan, source_id))
     if not is_applied(current, batch.plan):
         raise TargetError(
             f"batch {batch.plan.first}-{batch.plan.last} was committed, and yet the target is at seqno {current.seqno}: "
             "commit must move the position that prepare reads"
         )
     return current, True
+
+
+@contextmanager
+def _without_skips(store: Storage, plan: Plan, closed_by: str | None) -> Iterator[None]:
+    """:raises GapError: the batch was written with what is skipped by now."""
+    if closed_by is not None:
+        with closed(store, plan, closed_by):
+            yield
+        return
+    # Under the target's lock, for which whoever skips a seqno waits before the position is asked.
+    check_skips(store, plan)
+    yield
 
 
 def _release_too(applier: BatchApplier, error: BaseException) -> None:
@@ -209,15 +229,6 @@ def _mirror(store: Storage, current: Position, begin: Position | None = None, se
         place = replace(place, transactions=known.transactions, seconds=known.seconds)
     if place != known:
         write_hint(store, place)
-
-
-def _check_skips(store: Storage, plan: Plan) -> None:
-    """Under the target's lock: whoever skips a seqno asks for the position behind that lock."""
-    if (now := skipped(store, plan.first, plan.last)) != plan.skipped:
-        raise GapError(
-            f"micro-batch {plan.first}-{plan.last}: seqnos {', '.join(map(str, now))} are skipped since it was taken up; nothing of "
-            "it is applied. Run the batch step (and the upload behind it) for that range, which writes it without them"
-        )
 
 
 def _batch(store: Storage, plan: Plan, current: Position) -> BatchManifest:

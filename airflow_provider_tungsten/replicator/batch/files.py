@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.names import encoded
+from airflow_provider_tungsten.replicator.batch.skips import closed
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, StorageError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 
@@ -81,6 +82,25 @@ def absent_files(store: Storage, plan: Plan, table: TableBatch) -> Iterator[str]
     yield from (part.key for part in table.parts if sizes.get(part.key) != part.size)
     if table.copy_manifest and table.copy_manifest not in sizes:
         yield table.copy_manifest
+
+
+def publish(store: Storage, manifest: BatchManifest, token: str) -> BatchManifest:
+    """:func:`put_manifest` into a feed, whose batches are their readers' from then on: no skip joins meanwhile, and a range has
+    one manifest.
+
+    :raises GapError: another seqno is skipped by now.
+    :raises StorageError: the range is in the feed with other seqnos left out.
+    """
+    plan = manifest.plan
+    with closed(store, plan, token):
+        key = manifest_key(plan.first, plan.last, plan.skipped)
+        for info in store.list(manifest_key(plan.first, plan.last).removesuffix(".json")):
+            if info.key != key:
+                raise StorageError(
+                    f"{store.url}/{info.key} is in the feed, so that seqnos {', '.join(map(str, plan.skipped)) or '(none)'} cannot be "
+                    "what is left out of that batch: a skip was cut off. Remove its record from _batches/skips/"
+                )
+        return put_manifest(store, manifest, token)
 
 
 def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchManifest:

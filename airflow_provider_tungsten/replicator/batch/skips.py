@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from airflow_provider_tungsten.replicator.errors import CorruptLogError
-from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
+from airflow_provider_tungsten.replicator.batch.manifest import Plan
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, GapError
+from airflow_provider_tungsten.replicator.storage import ObjectExistsError, ObjectMissingError, Storage
 
 FOLDER = "_batches/skips/"
 _KEY = re.compile(r"_batches/skips/(\d{19})\.json")
@@ -74,6 +77,49 @@ def skipped(store: Storage, first: int = 0, last: int | None = None) -> tuple[in
             break
         found.append(int(match[1]))
     return tuple(found)
+
+
+@contextmanager
+def closed(store: Storage, plan: Plan, writer: str) -> Iterator[None]:
+    """Inside the block no skip joins the batch: this marks it and then looks for skips, who skips does so the other way round.
+    Of two who meet at least one sees the other and gives way. A mark that a killed task left is the next attempt's.
+
+    :param writer: token of who closes it.
+    :raises GapError: see :func:`check_skips`.
+    """
+    key = _closed_key(plan)
+    store.put(key, writer.encode())
+    try:
+        check_skips(store, plan)
+        yield
+    finally:
+        store.delete(key)
+
+
+def reopen(store: Storage, plan: Plan) -> None:
+    """Removes the mark of a task that was killed, where all is done that it was for."""
+    store.delete(_closed_key(plan))
+
+
+def closed_by(store: Storage, plan: Plan) -> str | None:
+    """Who is at the batch, or was killed at it."""
+    try:
+        return store.read(_closed_key(plan)).decode()
+    except ObjectMissingError:
+        return None
+
+
+def check_skips(store: Storage, plan: Plan) -> None:
+    """:raises GapError: other seqnos are skipped than those that the plan was read with."""
+    if (now := skipped(store, plan.first, plan.last)) != plan.skipped:
+        raise GapError(
+            f"micro-batch {plan.first}-{plan.last}: seqnos {', '.join(map(str, now)) or '(none)'} are skipped since it was taken up; "
+            "nothing of it is applied. Run the batch step (and the upload behind it) for that range, which writes it without them"
+        )
+
+
+def _closed_key(plan: Plan) -> str:
+    return f"_batches/{plan.first:019d}.closed"
 
 
 def _key(seqno: int) -> str:

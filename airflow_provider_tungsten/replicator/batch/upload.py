@@ -8,26 +8,33 @@ from typing import BinaryIO
 from airflow_provider_tungsten.replicator.batch.files import (
     Uploads,
     missing_files,
+    publish,
     put_manifest,
     read_manifest,
 )
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan
+from airflow_provider_tungsten.replicator.batch.skips import reopen
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError
 from airflow_provider_tungsten.replicator.storage import Storage
 
 _CHUNK = 1024 * 1024
 
 
-def upload_batch(staging: Storage, store: Storage, plan: Plan, *, token: str) -> BatchManifest:
+def upload_batch(
+    staging: Storage, store: Storage, plan: Plan, *, token: str, is_feed: bool = False
+) -> BatchManifest:
     """Parts, then COPY manifests, then the batch manifest; what is there already is adopted.
 
     :param staging: the applier's folder in the staging folder.
     :param store: the applier's folder in the final store.
+    :param is_feed: the batch is its readers' from then on.
     :raises StorageError: the batch is neither staged nor stored.
     :raises CorruptLogError: a staged part does not hold what the manifest says.
     """
     stored = read_manifest(store, plan)
     if stored is not None and not any(missing_files(store, stored)):
+        if is_feed:
+            reopen(store, plan)
         return stored
     manifest = read_manifest(staging, plan)
     if manifest is None:
@@ -42,7 +49,7 @@ def upload_batch(staging: Storage, store: Storage, plan: Plan, *, token: str) ->
             if table.copy_manifest:
                 data = staging.read(table.copy_manifest)
                 uploads.put(table.copy_manifest, data, len(data))
-    return put_manifest(store, manifest, token)
+    return (publish if is_feed else put_manifest)(store, manifest, token)
 
 
 def _checked(staging: Storage, part: Part) -> BinaryIO:

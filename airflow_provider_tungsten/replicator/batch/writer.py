@@ -22,6 +22,7 @@ from airflow_provider_tungsten.replicator.batch.files import (
     Uploads,
     copy_manifest,
     missing_files,
+    publish,
     put_manifest,
     read_manifest,
     table_stem,
@@ -30,6 +31,7 @@ from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, P
 from airflow_provider_tungsten.replicator.batch.names import FileNames
 from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+from airflow_provider_tungsten.replicator.batch.skips import reopen
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried
 from airflow_provider_tungsten.replicator.binlog.rows import (
@@ -78,13 +80,17 @@ def write_batch(
     :raises ConfigurationError: a table joined the applier's rules that the plan left out of its cuts.
     """
     found = read_manifest(store, plan)
-    if found is not None and found.plan == plan and not any(missing_files(store, found)):
-        return found
     applier = service.applier(applier_name)
+    in_feed = applier.is_feed and applier.staging_folder is None
+    put = publish if in_feed else put_manifest
+    if found is not None and found.plan == plan and not any(missing_files(store, found)):
+        if in_feed:
+            reopen(store, plan)
+        return found
     files = applier.csv.header_names, applier.csv.compression
     if plan.effect == "records" and log.head() is not None and plan.last < log.first_seqno():
         # Nothing of what was purged is to be loaded.
-        return put_manifest(store, BatchManifest(plan, *files, ()), token)
+        return put(store, BatchManifest(plan, *files, ()), token)
     _check_log(log, plan)
     with (
         Uploads(store, token) as uploads,
@@ -97,7 +103,7 @@ def write_batch(
     # Parts of a table that had to be written anew: whoever reads folders, not manifests, would count them.
     for key in uploads.keys - {key for table in tables for key in table.keys}:
         store.delete(key)
-    return put_manifest(store, BatchManifest(plan, *files, tables), token)
+    return put(store, BatchManifest(plan, *files, tables), token)
 
 
 def _check_log(log: Log, plan: Plan) -> None:
