@@ -89,16 +89,17 @@ def _scanned(branch: Branch, patterns: list[str] | None) -> tuple[list[str], lis
 
 
 def _athena(branch: Branch, applier: S3Applier, definitions: Iterable[TableDefinition]) -> Iterator[TableDdl]:
-    from airflow_provider_tungsten.replicator.s3.athena import create_table
+    from airflow_provider_tungsten.replicator.s3.athena import create_table, first_time
 
     service, tables = branch.service.service, branch.chain.tables
+    first = first_time(applier, branch.folder)
     for source in definitions:
         if not tables.includes(source.schema, source.table):
             continue
         try:
             definition = tables.applied(source.json).definition
             statement = create_table(
-                applier, (service, branch.name), branch.folder.url, definition, "default"
+                applier, (service, branch.name), branch.folder.url, definition, "default", first
             )
             yield TableDdl(source.name, (statement,))
         except UnsupportedError as error:

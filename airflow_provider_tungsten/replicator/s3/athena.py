@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -15,37 +16,40 @@ from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
 from airflow_provider_tungsten.replicator.storage import Storage
 
-_WAY_OUT = (
-    "choose csv: {preset: hive}, with which Athena reads every value as it was, NULL and line breaks included"
-)
+_WAY_OUT = "choose csv: {preset: hive}, with which Athena tells NULL from every text"
 _MANIFEST = re.compile(r"_batches/\d{19}-\d{19}(\.without-\w+)?\.json")
 _INTEGERS = {"tinyint": 0, "smallint": 1, "mediumint": 2, "int": 2, "bigint": 3, "year": 1}
 _WIDER = ("tinyint", "smallint", "int", "bigint", "decimal(20,0)")
 _JAVA = {"Y": "yyyy", "m": "MM", "d": "dd", "H": "HH", "M": "mm"}
-_FIRST = {"Y": "2000", "m": "01", "d": "01", "H": "00", "M": "00"}
-_RANGES = {"Y": ("2000,2100", 4), "m": ("1,12", 2), "d": ("1,31", 2), "H": ("0,23", 2), "M": ("0,59", 2)}
-_UNITS = (("M", "MINUTES"), ("H", "HOURS"), ("d", "DAYS"), ("m", "MONTHS"), ("Y", "YEARS"))
+_RANGES = {"m": "1,12", "d": "1,31", "H": "0,23", "M": "0,59"}
+_UNITS = {"M": "MINUTES", "H": "HOURS", "d": "DAYS", "m": "MONTHS", "Y": "YEARS"}
+_BEGIN = datetime(2000, 1, 1)
+_LINE_BREAKS = {"\n", "\r"}
 
 
-def create_tables(
-    applier: S3Applier, names: tuple[str, str], folder: Storage, database: str
-) -> Iterator[tuple[str, str]]:
-    """``schema.table`` and :func:`create_table` of every table that the feed has files of, as its newest batch defines it.
+def first_time(applier: S3Applier, folder: Storage) -> datetime | None:
+    """A time, in UTC, before which no partition of the feed lies; None: there are no partitions yet.
 
-    :param folder: the feed's, whose manifests are all read.
+    :param folder: the feed's.
     """
-    newest: dict[tuple[str, str], str] = {}
+    if applier.partitions is None:
+        return None
     for info in folder.list("_batches/"):
         if _MANIFEST.fullmatch(info.key):
-            shares = BatchManifest.from_json(folder.read(info.key)).tables
-            newest |= {(share.schema, share.table): share.definition for share in shares if share.parts}
-    for _, definition in sorted(newest.items()):
-        table = TableDefinition.from_json(definition)
-        yield table.name, create_table(applier, names, folder.url, table, database)
+            tables = BatchManifest.from_json(folder.read(info.key)).tables
+            if partitions := [part.partition for table in tables for part in table.parts]:
+                # Clocks go back a little, so that a later batch may hold an earlier commit.
+                return datetime.strptime(min(partitions), applier.partitions) - timedelta(days=1)
+    return None
 
 
 def create_table(
-    applier: S3Applier, names: tuple[str, str], url: str, definition: TableDefinition, database: str
+    applier: S3Applier,
+    names: tuple[str, str],
+    url: str,
+    definition: TableDefinition,
+    database: str,
+    first: datetime | None = None,
 ) -> str:
     """``CREATE EXTERNAL TABLE`` over all files of a table; partitions are projected, so that none has ever to be added.
 
@@ -53,6 +57,7 @@ def create_table(
     :param url: ``<files>/<service>/<applier>``, on S3.
     :param definition: of the columns that are in the files.
     :param database: Athena's.
+    :param first: as :func:`first_time` tells: each partition from there on costs a query that does not name partitions one request.
     :raises ConfigurationError: Athena cannot read such files, or partitions; says what to set.
     """
     if not url.startswith("s3://"):
@@ -66,7 +71,9 @@ def create_table(
     columns += [(column.name, _type(column) if typed else "string") for column in definition.columns]
     folder = applier.file_names(*names).folder((definition.schema, definition.table), "")
     location = f"{url}/{folder.rstrip('/')}/"
-    keys, properties = _projection(applier.partitions, location) if applier.partitions else ([], {})
+    keys, properties = (
+        _projection(applier.partitions, location, first or _BEGIN) if applier.partitions else ([], {})
+    )
     if applier.csv.effective("use_headers"):
         properties["skip.header.line.count"] = "1"
     lines = [f"CREATE EXTERNAL TABLE IF NOT EXISTS {_quoted(database)}.{_quoted(_table_name(definition))} ("]
@@ -89,11 +96,12 @@ def _reader(dialect: Dialect) -> list[str]:
         raise ConfigurationError(
             f"Athena ends a row at a line feed only, not at {dialect.record_separator!r}: {_WAY_OUT}"
         )
-    hidden = dialect.suppressed_characters + (dialect.escaped_characters if dialect.escapes else "")
-    if not {"\n", "\r"} <= set(hidden):
+    suppressed = set(dialect.suppressed_characters)
+    escaped = set(dialect.escaped_characters) if dialect.escapes else set()
+    if not suppressed | escaped >= _LINE_BREAKS:
         raise ConfigurationError(
-            "Athena takes a line break inside a value for the end of the row, and this dialect writes it as it is: add \\n and \\r "
-            f"to csv.escaped_characters (with an escape other than the quote), or {_WAY_OUT}"
+            "Athena takes a line break inside a value for the end of the row, and this dialect writes it as it is: take line breaks out "
+            f"of values (csv.suppressed_characters: '\\n\\r'), or {_WAY_OUT}"
         )
     if dialect.null is None:
         raise ConfigurationError(
@@ -109,6 +117,11 @@ def _reader(dialect: Dialect) -> list[str]:
         raise ConfigurationError(
             f"Athena's reader of quoted CSV wants an escape that is not the quote: {_WAY_OUT}"
         )
+    if not suppressed >= _LINE_BREAKS:
+        raise ConfigurationError(
+            "Athena's reader of quoted CSV leaves the escape out and keeps what is behind it, so that a line break would be the letter n: "
+            f"take line breaks out of values (csv.suppressed_characters: '\\n\\r'), or {_WAY_OUT}"
+        )
     pairs = {
         "separatorChar": dialect.field_separator,
         "quoteChar": dialect.quote,
@@ -118,10 +131,10 @@ def _reader(dialect: Dialect) -> list[str]:
     return ["SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'", f"WITH SERDEPROPERTIES ({given})"]
 
 
-def _projection(partition_format: str, location: str) -> tuple[list[str], dict[str, str]]:
+def _projection(partition_format: str, location: str, first: datetime) -> tuple[list[str], dict[str, str]]:
     """Partition columns, and the table properties that let Athena work out their values.
 
-    :raises ConfigurationError: the partitions' folders are not of the form ``key=value``.
+    :raises ConfigurationError: the partitions' folders are not of the form ``key=value``, or their values no line of times.
     """
     properties = {"projection.enabled": "true"}
     keys, folders = [], []
@@ -129,25 +142,36 @@ def _projection(partition_format: str, location: str) -> tuple[list[str], dict[s
         key, equals, form = folder.partition("=")
         codes = re.findall("%(.)", form)
         if not equals or not codes or not re.fullmatch("[a-z][a-z0-9_]*", key) or key in keys:
-            raise ConfigurationError(
-                f"partition_format {partition_format}: Athena wants folders key=value, each with a part of the time, as in "
-                "commit_hour=%Y-%m-%d-%H or year=%Y/month=%m/day=%d"
+            raise _unprojected(partition_format, "folders key=value, each with a part of the time")
+        if form != f"%{codes[0]}" and not "YmdHM".startswith("".join(codes)):
+            raise _unprojected(
+                partition_format, f"the parts of {key} from the year on, largest first, once each"
             )
         keys.append(key)
         folders.append(f"{key}=${{{key}}}")
-        properties |= {f"projection.{key}.{name}": value for name, value in _projected(form, codes).items()}
+        found = _projected(form, codes, first)
+        properties |= {f"projection.{key}.{name}": value for name, value in found.items()}
     properties["storage.location.template"] = location + "/".join(folders) + "/"
     return keys, properties
 
 
-def _projected(form: str, codes: list[str]) -> dict[str, str]:
-    if form == f"%{codes[0]}":
-        allowed, digits = _RANGES[codes[0]]
-        return {"type": "integer", "range": allowed, "digits": str(digits)}
+def _unprojected(partition_format: str, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"partition_format {partition_format}: Athena wants {wanted}, as in commit_hour=%Y-%m-%d-%H or year=%Y/month=%m/day=%d"
+    )
+
+
+def _projected(form: str, codes: list[str], first: datetime) -> dict[str, str]:
+    if form == f"%{codes[0]}" and codes[0] in _RANGES:
+        return {"type": "integer", "range": _RANGES[codes[0]], "digits": "2"}
     java = "".join(_java(part) for part in re.findall("%.|[^%]+", form))
-    first = re.sub("%(.)", lambda code: _FIRST[code[1]], form)
-    unit = next(unit for code, unit in _UNITS if code in codes)
-    return {"type": "date", "format": java, "range": f"{first},NOW", "interval": "1", "interval.unit": unit}
+    return {
+        "type": "date",
+        "format": java,
+        "range": f"{first.strftime(form)},NOW",
+        "interval": "1",
+        "interval.unit": _UNITS[codes[-1]],
+    }
 
 
 def _java(part: str) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
+from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.s3.athena import create_table
+from airflow_provider_tungsten.replicator.s3.athena import create_table, first_time
 from airflow_provider_tungsten.replicator.s3.settings import S3Applier
+from tests.unit.replicator.batch.logs import Logbook, position, rows
 
 TABLE = TableDefinition(
     "shop",
@@ -67,7 +74,7 @@ TBLPROPERTIES (
 
 
 def test_quoted_values_are_texts() -> None:
-    text = ddl(csv={"preset": "mysql", "escaped_characters": "\\\\\\n\\r", "use_headers": True})
+    text = ddl(csv={"preset": "mysql", "suppressed_characters": "\\n\\r", "use_headers": True})
     assert "`id` string" in text
     assert "SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'" in text
     assert r"""('separatorChar' = ',', 'quoteChar' = '"', 'escapeChar' = '\\')""" in text
@@ -79,7 +86,56 @@ def test_folders_of_one_part_of_the_time_are_projected_as_numbers() -> None:
     text = ddl(partition_by="commit_timestamp", partition_format="year=%Y/month=%m/day=%d")
     assert "PARTITIONED BY (`year` string, `month` string, `day` string)" in text
     assert "'projection.month.range' = '1,12',\n  'projection.month.digits' = '2'" in text
+    assert "'projection.year.type' = 'date',\n  'projection.year.format' = 'yyyy'" in text
+    assert "'projection.year.interval.unit' = 'YEARS'" in text
     assert "/year=${year}/month=${month}/day=${day}/'" in text
+
+
+def test_partitions_are_projected_from_the_feeds_first_on(tmp_path: Path) -> None:
+    feed = Logbook(tmp_path, type="s3", partition_by="commit_timestamp", csv={"preset": "hive"})
+    applier = feed.service.applier("redshift")
+    assert isinstance(applier, S3Applier)
+    assert first_time(applier, feed.store) is None
+    feed.add(position(), [rows()], [rows()])
+    for plan in feed.chain().extend(token="t", limit=9, waiting=False):
+        write_batch(feed.log, plan, feed.service, "redshift", feed.store, token="t")
+    first = first_time(applier, feed.store)
+    assert first == datetime(1969, 12, 31, 0)
+    text = create_table(applier, ("shop", "lake"), "s3://lake/feed", TABLE, "raw", first)
+    assert "'projection.commit_hour.range' = '1969-12-31-00,NOW'" in text
+
+
+@pytest.mark.parametrize("dialect", ["athena", "hive"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"partition_by": "commit_timestamp"},
+        {"partition_by": "commit_timestamp", "partition_format": "y=%Y/rest=%Y-%m-%dT%H"},
+        {"csv": {"preset": "mysql", "suppressed_characters": "\\n\\r", "use_headers": True}},
+        {"csv": {"preset": "hive", "field_separator": "\\t", "null_value": "it's"}},
+    ],
+)
+def test_a_parser_of_athenas_and_hives_ddl_reads_what_was_meant(
+    settings: dict[str, Any], dialect: str
+) -> None:
+    text = ddl(**settings)
+    tree = sqlglot.parse_one(text, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+    assert isinstance(tree, exp.Create)
+    assert [column.name for column in tree.this.expressions] == re.findall(r"^  `(\w+)`", text, re.M)
+    (location,) = tree.find_all(exp.LocationProperty)
+    assert location.this.this == "s3://lake/feed/shop/lake/shop/Order%20Lines/"
+    rows_format = tree.find(exp.RowFormatDelimitedProperty)
+    if rows_format is None:
+        assert tree.find(exp.RowFormatSerdeProperty) is not None
+        return
+    applier = S3Applier.model_validate(
+        {"type": "s3", "files": {"url": "s3://lake/x"}, "csv": {"preset": "hive"} | settings.get("csv", {})}
+    )
+    meant = applier.csv.dialect
+    assert rows_format.args["fields"].this == meant.field_separator
+    assert rows_format.args["escaped"].this == meant.escape
+    assert rows_format.args["null"].this == meant.null
 
 
 def test_a_template_of_ones_own_leads_to_its_folder() -> None:
@@ -100,7 +156,19 @@ def test_a_template_of_ones_own_leads_to_its_folder() -> None:
             "one text for NULL",
         ),
         ({"csv": {"preset": "hive", "record_separator": "\\r\\n"}}, "ends a row at a line feed only"),
+        (
+            {"csv": {"preset": "mysql", "escaped_characters": "\\\\\\n\\r"}},
+            "a line break would be the letter n.*suppressed_characters",
+        ),
         ({"partition_by": "commit_timestamp", "partition_format": "%Y/%m"}, "wants folders key=value"),
+        (
+            {"partition_by": "commit_timestamp", "partition_format": "minute=%H-%M"},
+            "the parts of minute from the year on",
+        ),
+        (
+            {"partition_by": "commit_timestamp", "partition_format": "day=%d.%m.%Y"},
+            "the parts of day from the year on, largest first",
+        ),
     ],
 )
 def test_what_athena_would_misread_is_refused_with_the_way_out(settings: dict[str, Any], said: str) -> None:
