@@ -1,18 +1,18 @@
 """TABLE_MAP events to table definitions. Each distinct body is parsed once, not once per transaction.
 
-Format: MySQL `libs/mysql/binlog/event/rows_event.h`, ``Table_map_event`` and its optional metadata.
+What stands in a body `table_metadata` reads. Format: MySQL `libs/mysql/binlog/event/rows_event.h`, ``Table_map_event``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, NoReturn, Protocol
 
 from airflow_provider_tungsten.replicator.binlog import charsets
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRIES, Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.table_metadata import Field, Metadata, Reader
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 _CACHED_BODIES = 10_000
@@ -86,22 +86,6 @@ _BLOBS = {
 }
 # `make_functional_index_column_name` in MySQL's `sql/sql_table.cc`.
 _HIDDEN = re.compile(r"!hidden!.+!\d+!\d+").fullmatch
-
-# Kinds of optional metadata (`Table_map_event::Optional_metadata_field_type`).
-_SIGNEDNESS = 1
-_DEFAULT_CHARSET = 2
-_COLUMN_CHARSET = 3
-_COLUMN_NAME = 4
-_SET_MEMBERS = 5
-_ENUM_MEMBERS = 6
-_GEOMETRY_TYPE = 7
-_PRIMARY_KEY = 8
-_PRIMARY_KEY_WITH_PREFIX = 9
-_LABEL_DEFAULT_CHARSET = 10
-_LABEL_CHARSET = 11
-_VISIBILITY = 12
-_VECTOR_DIMENSION = 13
-_KNOWN_METADATA = range(_SIGNEDNESS, _VECTOR_DIMENSION + 1)
 
 
 class BareColumn(NamedTuple):
@@ -192,45 +176,11 @@ def table_name(body: bytes) -> tuple[str, str]:
 
     :raises CorruptLogError: cut short.
     """
-    reader = _Reader(body, 8)
+    reader = Reader(body, 8)
     return _identifier(reader), _identifier(reader)
 
 
-class _Reader:
-    """Reads a body front to back and never behind its end."""
-
-    def __init__(self, body: bytes, at: int = 0) -> None:
-        self._body = body
-        self._at = at
-
-    def take(self, length: int) -> bytes:
-        end = self._at + length
-        if end > len(self._body):
-            raise CorruptLogError("a TABLE_MAP event is cut short")
-        piece = self._body[self._at : end]
-        self._at = end
-        return piece
-
-    def number(self, length: int = 1) -> int:
-        return int.from_bytes(self.take(length), "little")
-
-    def packed(self) -> int:
-        """Length-encoded integer (`net_field_length`)."""
-        first = self.number()
-        if first < 251:
-            return first
-        if first not in (252, 253, 254):
-            raise CorruptLogError("a TABLE_MAP event holds a length that is none")
-        return self.number({252: 2, 253: 3, 254: 8}[first])
-
-    def text(self) -> bytes:
-        return self.take(self.packed())
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._body)
-
-
-def _identifier(reader: _Reader) -> str:
+def _identifier(reader: Reader) -> str:
     name = _decoded(reader.take(reader.number()))
     reader.take(1)
     return name
@@ -244,19 +194,19 @@ def _decoded(name: bytes) -> str:
 
 
 def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
-    reader = _Reader(body, 8)
+    reader = Reader(body, 8)
     schema, table = _identifier(reader), _identifier(reader)
     types = reader.take(reader.packed())
-    metas = _read_metas(types, _Reader(reader.text()), f"{schema}.{table}")
+    metas = _read_metas(types, Reader(reader.text()), f"{schema}.{table}")
     nulls = reader.take((len(types) + 7) // 8)
-    metadata = _Metadata(reader, f"{schema}.{table}")
+    metadata = Metadata(reader, f"{schema}.{table}")
     builder = _Builder(schema, table, types, metas, nulls, metadata)
-    if known is not None and _COLUMN_NAME not in metadata:
+    if known is not None and Field.COLUMN_NAME not in metadata:
         return known.complete(builder.bare())
     return builder.build()
 
 
-def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
+def _read_metas(types: bytes, reader: Reader, table: str) -> list[int]:
     metas = []
     for number, code in enumerate(types, 1):
         if code not in _KNOWN_CODES:
@@ -272,71 +222,11 @@ def _read_metas(types: bytes, reader: _Reader, table: str) -> list[int]:
     return metas
 
 
-def _bits(mask: bytes) -> Iterator[bool]:
-    """Most significant bit first."""
-    return (bool(byte >> (7 - bit) & 1) for byte in mask for bit in range(8))
-
-
-class _Metadata:
-    """The optional metadata as they stand, by kind."""
-
-    def __init__(self, reader: _Reader, table: str) -> None:
-        self._fields: dict[int, bytes] = {}
-        while reader:
-            kind = reader.number()
-            if kind not in _KNOWN_METADATA:
-                raise UnsupportedError(
-                    f"{table}: its TABLE_MAP holds metadata of the unknown kind {kind}; exclude the table"
-                )
-            self._fields[kind] = reader.text()
-
-    def __contains__(self, kind: int) -> bool:
-        return kind in self._fields
-
-    def numbers(self, kind: int) -> list[int]:
-        reader = _Reader(self._fields.get(kind, b""))
-        numbers = []
-        while reader:
-            numbers.append(reader.packed())
-        return numbers
-
-    def names(self) -> list[bytes]:
-        reader = _Reader(self._fields.get(_COLUMN_NAME, b""))
-        names = []
-        while reader:
-            names.append(reader.text())
-        return names
-
-    def members(self, kind: int) -> Iterator[list[bytes]]:
-        reader = _Reader(self._fields.get(kind, b""))
-        while reader:
-            yield [reader.text() for _ in range(reader.packed())]
-
-    def signedness(self) -> Iterator[bool]:
-        return _bits(self._fields.get(_SIGNEDNESS, b""))
-
-    def collations(self, default_kind: int, each_kind: int, count: int) -> list[int]:
-        """Of the textual (or labelled) columns, in order: a default with exceptions, or one each."""
-        if each_kind in self._fields:
-            return self.numbers(each_kind)
-        numbers = self.numbers(default_kind)
-        collations = [numbers[0]] * count if numbers else []
-        if numbers and len(numbers) % 2 == 0:
-            raise CorruptLogError(
-                "a TABLE_MAP names a column that differs in its character set, and not the set"
-            )
-        for index, collation in zip(numbers[1::2], numbers[2::2], strict=True):
-            if index >= count:
-                raise CorruptLogError("a TABLE_MAP names the character set of a column that is not there")
-            collations[index] = collation
-        return collations
-
-
 class _Builder:
     """Puts columns and metadata together."""
 
     def __init__(
-        self, schema: str, table: str, types: bytes, metas: list[int], nulls: bytes, metadata: _Metadata
+        self, schema: str, table: str, types: bytes, metas: list[int], nulls: bytes, metadata: Metadata
     ) -> None:
         self._schema = schema
         self._table = table
@@ -348,16 +238,20 @@ class _Builder:
     def build(self) -> TableDefinition:
         names = self._names()
         self._signs = self._metadata.signedness()
-        self._collations = iter(self._collations_of(_WITH_CHARSET, _DEFAULT_CHARSET, _COLUMN_CHARSET))
-        self._label_collations = iter(self._collations_of(_LABELLED, _LABEL_DEFAULT_CHARSET, _LABEL_CHARSET))
+        self._collations = iter(
+            self._collations_of(_WITH_CHARSET, Field.DEFAULT_CHARSET, Field.COLUMN_CHARSET)
+        )
+        self._label_collations = iter(
+            self._collations_of(_LABELLED, Field.LABEL_DEFAULT_CHARSET, Field.LABEL_CHARSET)
+        )
         self._members = {
-            ColumnType.ENUM: self._metadata.members(_ENUM_MEMBERS),
-            ColumnType.SET: self._metadata.members(_SET_MEMBERS),
+            ColumnType.ENUM: self._metadata.members(Field.ENUM_MEMBERS),
+            ColumnType.SET: self._metadata.members(Field.SET_MEMBERS),
         }
-        self._geometries = iter(self._metadata.numbers(_GEOMETRY_TYPE))
-        self._dimensions = iter(self._metadata.numbers(_VECTOR_DIMENSION))
+        self._geometries = iter(self._metadata.numbers(Field.GEOMETRY_TYPE))
+        self._dimensions = iter(self._metadata.numbers(Field.VECTOR_DIMENSION))
         columns = tuple(self._column(index, name) for index, name in enumerate(names))
-        if _VISIBILITY not in self._metadata:
+        if Field.VISIBILITY not in self._metadata:
             # Servers that tell it do not log hidden columns any more.
             columns = tuple(replace(column, hidden=bool(_HIDDEN(column.name))) for column in columns)
         return TableDefinition(self._schema, self._table, columns, self._primary_key(names))
@@ -365,9 +259,9 @@ class _Builder:
     def bare(self) -> BareTable:
         """What the log tells without names."""
         signs = self._metadata.signedness()
-        told = _DEFAULT_CHARSET in self._metadata or _COLUMN_CHARSET in self._metadata
+        told = Field.DEFAULT_CHARSET in self._metadata or Field.COLUMN_CHARSET in self._metadata
         collations = iter(
-            self._collations_of(_WITH_CHARSET, _DEFAULT_CHARSET, _COLUMN_CHARSET) if told else ()
+            self._collations_of(_WITH_CHARSET, Field.DEFAULT_CHARSET, Field.COLUMN_CHARSET) if told else ()
         )
         columns = []
         for index, (code, meta) in enumerate(zip(self._codes, self._metas, strict=True)):
@@ -486,8 +380,8 @@ class _Builder:
             ) from None
 
     def _primary_key(self, names: list[str]) -> tuple[str, ...]:
-        indexes = self._metadata.numbers(_PRIMARY_KEY)
-        indexes += self._metadata.numbers(_PRIMARY_KEY_WITH_PREFIX)[::2]
+        indexes = self._metadata.numbers(Field.PRIMARY_KEY)
+        indexes += self._metadata.numbers(Field.PRIMARY_KEY_WITH_PREFIX)[::2]
         if any(index >= len(names) for index in indexes):
             self._corrupt("its key names a column that is not there")
         return tuple(names[index] for index in indexes)
