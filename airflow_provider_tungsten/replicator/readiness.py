@@ -110,11 +110,7 @@ def _target(
         from airflow_provider_tungsten.replicator.redshift.ddl import Names
         from airflow_provider_tungsten.replicator.redshift.session import Session
 
-        opened = Session(
-            connections.redshift(applier.connection, applier.files.connection),
-            lock_timeout=applier.lock_timeout_seconds,
-            statement_timeout=applier.statement_timeout_seconds,
-        )
+        opened = Session.of(applier, connections.redshift(applier.connection, applier.files.connection))
         with closing(opened) as session:
             names = Names.of(branch.service.service, applier)
             return redshift.findings(session, names, branch.chain.tables, definitions)

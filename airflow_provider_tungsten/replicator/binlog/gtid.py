@@ -208,8 +208,6 @@ class GtidSet:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GtidSet) and self._intervals == other._intervals
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __bool__(self) -> bool:
         return bool(self._intervals)
 

@@ -162,8 +162,6 @@ class MariadbPosition:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MariadbPosition) and self._last == other._last
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __bool__(self) -> bool:
         return bool(self._last)
 

@@ -68,7 +68,8 @@ def to_arrow(column: Column, texts: Sequence[str | None]) -> pa.Array:
 
 def floats(text: str) -> list[float]:
     """Of a VECTOR, whose -0 is not 0."""
-    return json.loads(text, parse_int=float)  # type: ignore[no-any-return]
+    found: list[float] = json.loads(text, parse_int=float)
+    return found
 
 
 def _time(text: str) -> timedelta:

@@ -53,12 +53,12 @@ def imported(path: str) -> Callable[..., Any]:
     """
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(import_module(module), name)
+        found: object = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"filter python: {path} cannot be imported: {error}") from error
     if not callable(found):
         raise ConfigurationError(f"filter python: {path} is no callable but a {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,7 @@ class RedshiftPosition:
         applier: RedshiftApplier,
         store: Storage,
     ) -> None:
-        self._session = Session(
-            connect,
-            lock_timeout=applier.lock_timeout_seconds,
-            statement_timeout=applier.statement_timeout_seconds,
-        )
+        self._session = Session.of(applier, connect)
         self._target = Target(connect, service, applier_name, applier, store)
         self._table = Names.of(service, applier).commit_table
         self._applier_name = applier_name

@@ -44,11 +44,7 @@ class Target:
         applier: RedshiftApplier,
         store: Storage,
     ) -> None:
-        self._session = Session(
-            connect,
-            lock_timeout=applier.lock_timeout_seconds,
-            statement_timeout=applier.statement_timeout_seconds,
-        )
+        self._session = Session.of(applier, connect)
         self._applier_name = applier_name
         self._applier = applier
         self._url = store.url.rstrip("/") + "/"

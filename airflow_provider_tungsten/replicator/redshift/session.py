@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_tungsten.replicator.errors import TargetUnavailableError, TungstenError
 from airflow_provider_tungsten.replicator.redshift import errors, position
 from airflow_provider_tungsten.replicator.redshift.ddl import Relation
+from airflow_provider_tungsten.replicator.redshift.settings import RedshiftApplier
 
 # Arguments of redshift_connector.connect with which a session whose worker vanished is noticed within minutes.
 KEEPALIVE = {
@@ -47,6 +48,15 @@ class Session:
         self._lock_timeout = lock_timeout
         self._statement_timeout = statement_timeout
         self._connection: Any = None
+
+    @classmethod
+    def of(cls, applier: RedshiftApplier, connect: Callable[[], Any]) -> Session:
+        """With the applier's timeouts."""
+        return cls(
+            connect,
+            lock_timeout=applier.lock_timeout_seconds,
+            statement_timeout=applier.statement_timeout_seconds,
+        )
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

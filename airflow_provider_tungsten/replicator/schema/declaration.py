@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRIES
 from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError, Reader
@@ -215,8 +215,8 @@ class _Declared:
             return self._of(kind, charset=UNKNOWN, members=self._members())
         return self._textual(word)
 
-    def _of(self, kind: str, **known: object) -> ColumnSpec:
-        return ColumnSpec(self._name, kind, **known)  # type: ignore[arg-type]
+    def _of(self, kind: str, **known: Any) -> ColumnSpec:
+        return ColumnSpec(self._name, kind, **known)
 
     def _floating(self, word: str) -> str:
         self._reader.skip("PRECISION")

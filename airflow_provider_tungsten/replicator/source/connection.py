@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -73,22 +74,33 @@ class Connection(pymysql.connections.Connection):
 
     tls_required = False
 
+    # What PyMySQL's stubs leave out, or leave without types.
+    server_capabilities: int
+    get_server_info: Callable[[], str]
+    _secure: bool
+    _sock: socket.socket
+    _next_seq_id: int
+    _force_close: Callable[[], None]
+    _write_bytes: Callable[[bytes], None]
+    _read_packet: Callable[..., Any]
+    _execute_command: Callable[[int, bytes], None]
+
     def _request_authentication(self) -> None:
-        if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:
             if self.tls_required:
                 raise ssl.SSLError("the server offers no TLS")
             self.client_flag &= (
                 ~CLIENT.SSL
             )  # PyMySQL leaves it, and the server takes that for a bad handshake
-        super()._request_authentication()  # type: ignore[misc]
+        super()._request_authentication()  # type: ignore[misc]  # not in the stubs
 
     def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
         # PyMySQL would send the password to whoever asks, in plain text on an open line, too.
-        if plugin_name == b"mysql_clear_password" and not self._secure:  # type: ignore[attr-defined]
+        if plugin_name == b"mysql_clear_password" and not self._secure:
             raise pymysql.err.OperationalError(
                 _PLUGIN, "it asks for the bare password, as PAM, LDAP and IAM do: set ssl_mode to verify_ca"
             )
-        return super()._process_auth(plugin_name, auth_packet)  # type: ignore[misc]
+        return super()._process_auth(plugin_name, auth_packet)  # type: ignore[misc]  # not in the stubs
 
 
 def connect(endpoint: MySQLEndpoint) -> Connection:

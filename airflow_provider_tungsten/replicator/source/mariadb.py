@@ -74,8 +74,8 @@ def gtid_list(connection: Connection, file: str) -> MariadbPosition:
     """The GTID position at which a file begins, as the file itself says."""
     found = rows(connection, "SHOW BINLOG EVENTS IN %s LIMIT 3", [file])
     text = next((row["Info"] for row in found if row["Event_type"] == "Gtid_list"), "[]")
-    gtids = (tuple(map(int, item.split("-"))) for item in re.findall(r"\d+-\d+-\d+", text))
-    return MariadbPosition(gtids)  # type: ignore[arg-type]
+    gtids = re.findall(r"(\d+)-(\d+)-(\d+)", text)
+    return MariadbPosition((int(domain), int(server), int(number)) for domain, server, number in gtids)
 
 
 def retention_seconds(variables: Mapping[str, str]) -> int:

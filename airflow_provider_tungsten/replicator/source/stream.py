@@ -84,7 +84,7 @@ def open_dump(replica: Replica, file: str, position: int) -> Iterator[Dump]:
         stream = EventStream(file, position, verify_checksum=replica.verify_checksum)
         yield Dump(stream, _chunks(connection, replica.endpoint, stream))
     finally:
-        connection._force_close()  # type: ignore[attr-defined]
+        connection._force_close()
 
 
 def register(connection: Connection, replica: Replica) -> None:
@@ -104,15 +104,15 @@ def register(connection: Connection, replica: Replica) -> None:
     assignments.append(f"SESSION net_write_timeout = {_PATIENCE_SECONDS}")
     with connection.cursor() as cursor:
         cursor.execute(f"SET {', '.join(assignments)}")
-    connection._write_bytes(ReportSlave(replica.host).encoded(replica.server_id))  # type: ignore[attr-defined]
-    connection._next_seq_id = 1  # type: ignore[attr-defined]
-    connection._read_packet()  # type: ignore[no-untyped-call]
+    connection._write_bytes(ReportSlave(replica.host).encoded(replica.server_id))
+    connection._next_seq_id = 1
+    connection._read_packet()
 
 
 def _request(connection: Connection, replica: Replica, file: str, position: int) -> None:
     name = file.encode()
     server_id = replica.server_id
-    mariadb = is_mariadb(connection.get_server_info(), "")  # type: ignore[no-untyped-call]
+    mariadb = is_mariadb(connection.get_server_info(), "")
     if position <= LAST_SHORT_POSITION:
         command = COMMAND.COM_BINLOG_DUMP
         flags = _NON_BLOCK | (SEND_ANNOTATE_ROWS if mariadb else 0)
@@ -129,17 +129,17 @@ def _request(connection: Connection, replica: Replica, file: str, position: int)
         nothing = GtidSet().encode()
         packet = struct.pack("<HII", _NON_BLOCK, server_id, len(name)) + name
         packet += struct.pack("<QI", position, len(nothing)) + nothing
-    connection._execute_command(command, packet)  # type: ignore[attr-defined]
+    connection._execute_command(command, packet)
 
 
 def _chunks(connection: Connection, endpoint: MySQLEndpoint, stream: EventStream) -> Iterator[memoryview]:
     start = stream.position
-    socket = connection._sock  # type: ignore[attr-defined]
-    socket.settimeout(endpoint.read_timeout)
+    connection._sock.settimeout(endpoint.read_timeout)
+    receive = connection._sock.recv_into
     buffer = memoryview(bytearray(READ_BYTES))
     while not stream.ended:
         try:
-            size = socket.recv_into(buffer)
+            size = receive(buffer)
         except OSError as error:
             raise _lost(endpoint, stream, str(error)) from None
         if not size:

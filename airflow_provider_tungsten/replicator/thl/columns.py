@@ -141,12 +141,13 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
         labels = [*column.dictionary.to_pylist(), None]
         return [labels[index] for index in column.indices.fill_null(-1).to_pylist()]
     if type_ == _TIME:
-        return column.cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]
+        column = column.cast(pa.int64())
     if type_ == _OPTIONS:
         if column.null_count == len(column):
             return [None] * len(column)
         return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
-    return column.to_pylist()  # type: ignore[no-any-return]
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,21 +91,21 @@ class SegmentInfo:
     def from_metadata(cls, metadata: dict[bytes, bytes]) -> SegmentInfo:
         """:raises ValueError, KeyError, TypeError: not what :meth:`to_metadata` gave, or another format version."""
         prefix = _METADATA.encode()
-        found = {
+        found: dict[str, Any] = {
             key.removeprefix(prefix).decode(): value.decode()
             for key, value in metadata.items()
             if key.startswith(prefix)
         }
         if (version := found.pop("format")) != str(FORMAT):
             raise ValueError(f"format {version}, and this version of the package reads format {FORMAT}")
-        numbers = {
+        numbers: dict[str, Any] = {
             name: int(found.pop(name)) for name, type_ in cls.__annotations__.items() if type_ == "int"
         }
         resume = Resume(**json.loads(found.pop("resume")))
         tables = {
             (schema, table): (events, rows) for schema, table, events, rows in json.loads(found.pop("tables"))
         }
-        return cls(**numbers, **found, resume=resume, tables=tables)  # type: ignore[arg-type]
+        return cls(**numbers, **found, resume=resume, tables=tables)
 
 
 @dataclass(frozen=True)
