@@ -32,12 +32,8 @@ from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.source.continuation import go_on
 from airflow_provider_tungsten.replicator.source.heartbeat import EXTRACTION, write_heartbeat
 from airflow_provider_tungsten.replicator.source.position import Source
-from airflow_provider_tungsten.replicator.source.preflight import (
-    ServerFacts,
-    at_log_end,
-    preflight,
-    report_host,
-)
+from airflow_provider_tungsten.replicator.source.preflight import preflight, report_host
+from airflow_provider_tungsten.replicator.source.server import ServerFacts, at_log_end
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent

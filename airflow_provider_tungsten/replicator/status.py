@@ -18,7 +18,7 @@ from airflow_provider_tungsten.replicator.positions import applied
 from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import connect, explained
-from airflow_provider_tungsten.replicator.source.preflight import checked_server, log_status
+from airflow_provider_tungsten.replicator.source.server import checked_server, log_status
 from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
 from airflow_provider_tungsten.replicator.thl.event import event_id
 from airflow_provider_tungsten.replicator.thl.log import Log

@@ -15,7 +15,8 @@ from airflow_provider_tungsten.replicator.errors import (
     SourceUnavailableError,
 )
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect, rows
-from airflow_provider_tungsten.replicator.source.preflight import ServerFacts, preflight
+from airflow_provider_tungsten.replicator.source.preflight import preflight
+from airflow_provider_tungsten.replicator.source.server import ServerFacts
 from airflow_provider_tungsten.replicator.source.stream import Replica, register
 from airflow_provider_tungsten.replicator.storage import open_storage
 from tests.integration.extraction import SERVER_ID, Extraction, endpoint, service

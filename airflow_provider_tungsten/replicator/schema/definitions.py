@@ -9,7 +9,7 @@ from airflow_provider_tungsten.replicator.errors import SourceUnavailableError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.schema.server import read_tables
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint, connect, explained
-from airflow_provider_tungsten.replicator.source.preflight import checked_server
+from airflow_provider_tungsten.replicator.source.server import checked_server
 
 _ATTEMPTS = 5
 

@@ -19,7 +19,7 @@ from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
 from airflow_provider_tungsten.replicator.source.position import Source
-from airflow_provider_tungsten.replicator.source.preflight import Server, Version, log_status
+from airflow_provider_tungsten.replicator.source.server import Server, Version, log_status
 from airflow_provider_tungsten.replicator.source.stream import open_dump
 
 _ATTEMPTS = 5

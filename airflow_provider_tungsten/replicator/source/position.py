@@ -20,7 +20,7 @@ from airflow_provider_tungsten.replicator.errors import ConfigurationError, Corr
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source import mariadb
 from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
-from airflow_provider_tungsten.replicator.source.preflight import ServerFacts
+from airflow_provider_tungsten.replicator.source.server import ServerFacts
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.thl.event import Resume, parse_event_id
 

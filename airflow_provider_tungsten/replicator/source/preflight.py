@@ -9,14 +9,12 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from pymysql.constants import ER
 from pymysql.err import OperationalError
 
 from airflow_provider_tungsten.replicator.binlog import charsets
-from airflow_provider_tungsten.replicator.binlog.events import server_version
 from airflow_provider_tungsten.replicator.binlog.rows import SUPPORTED_TYPES
 from airflow_provider_tungsten.replicator.errors import PreflightError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
@@ -35,15 +33,20 @@ from airflow_provider_tungsten.replicator.source.heartbeat import (
     heartbeat_grant,
     heartbeat_lacks,
 )
+from airflow_provider_tungsten.replicator.source.server import (
+    Server,
+    ServerFacts,
+    Version,
+    checked_server,
+    log_end,
+    log_status,
+)
 from airflow_provider_tungsten.replicator.source.tables import examined
 from airflow_provider_tungsten.replicator.storage import Storage
 
-Version = tuple[int, int, int]
 Variables = dict[str, str]
 
-_OLDEST: Version = (8, 0, 0)
 _REPLICA_WORDS: Version = (8, 0, 22)  # SHOW REPLICAS, SHOW REPLICA STATUS
-_BINARY_LOG_STATUS: Version = (8, 2, 0)  # SHOW BINARY LOG STATUS; SHOW MASTER STATUS is gone since 8.4
 _LOGGED_CASCADES: Version = (9, 6, 0)
 _NAMED_AT_MOST = 20
 _SHOWN = 400
@@ -59,8 +62,6 @@ _VARIABLES = (
     *("server_uuid", "sync_binlog"),
     *_READ_ONLY,
 )
-# What stands in @@version or @@version_comment of servers that speak MySQL's protocol but keep no binary log of its.
-_NO_MYSQL = ("tidb", "vitess", "planetscale")
 # Setting → the value that is needed, and why.
 _NEEDED = {
     "binlog_format": ("ROW", "other formats log statements, not rows"),
@@ -72,34 +73,6 @@ _NEEDED_OF_MARIADB = {
         "without it the log does not name columns and keys, which are followed through DDL for MySQL alone",
     )
 }
-
-
-@dataclass(frozen=True)
-class ServerFacts:
-    """What is known of the server at one moment.
-
-    :param gtids: whether ``gtid_mode`` is ON.
-    :param names_columns: whether its log names columns and keys (``binlog_row_metadata`` is FULL).
-    :param file, position, gtid_executed: where its log ended.
-    :param clock_offset: seconds by which its clock is ahead of ours.
-    :param gtid_purged: executed there and not in its log, or no longer.
-    :param prepared_xids: XA transactions that were prepared and not decided, as ``X'61',X'',1``; asked only for a
-        first start, as whoever starts behind their rows will meet no more than their end.
-    :param warnings: what is not right but does no harm.
-    """
-
-    version: Version
-    server_uuid: str
-    gtids: bool  # MySQL's
-    names_columns: bool
-    file: str
-    position: int
-    gtid_executed: str
-    clock_offset: float
-    gtid_purged: str = ""
-    prepared_xids: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    mariadb: bool = False
 
 
 def report_host(service: str) -> str:
@@ -132,63 +105,6 @@ def preflight(
     if findings:
         raise PreflightError(f"MySQL at {endpoint}, for service {service.service},", findings)
     return examination.facts()
-
-
-def at_log_end(connection: Connection, endpoint: MySQLEndpoint, facts: ServerFacts) -> ServerFacts:
-    """The same, with the log's end as it is now."""
-    with explained(endpoint):
-        status = log_status(connection, Server(facts.version, facts.mariadb))
-    return replace(facts, **_end(status))
-
-
-def _end(status: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "file": status["File"],
-        "position": int(status["Position"]),
-        "gtid_executed": re.sub(r"\s", "", status.get("Executed_Gtid_Set") or ""),
-    }
-
-
-def log_status(connection: Connection, server: Server) -> dict[str, Any]:
-    """File, Position, Binlog_Do_DB, Binlog_Ignore_DB, Executed_Gtid_Set; empty where the binary log is off."""
-    words = "BINARY LOG" if server.since(_BINARY_LOG_STATUS) else "MASTER"
-    found = rows(connection, f"SHOW {words} STATUS")
-    if found and server.mariadb:
-        found[0]["Executed_Gtid_Set"] = mariadb.executed(connection)
-    return found[0] if found else {}
-
-
-class Server(NamedTuple):
-    """:param mariadb: whether it is MariaDB, whose versions count on their own."""
-
-    version: Version
-    mariadb: bool
-
-    def since(self, version: Version) -> bool:
-        """Whether it is MySQL of at least that version."""
-        return not self.mariadb and self.version >= version
-
-
-def checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
-    """What server it is.
-
-    :raises PreflightError: none whose log can be read.
-    """
-    server = rows(connection, "SELECT @@version AS version, @@version_comment AS comment")[0]
-    version = server_version(server["version"])
-    finding = None
-    known_as = f"{server['version']} {server['comment']}".lower()
-    if any(name in known_as for name in _NO_MYSQL):
-        finding = (
-            f"{server['comment']} {server['version']} keeps no MySQL binary log: read from a MySQL server"
-        )
-    elif mariadb.is_mariadb(server["version"], server["comment"]):
-        finding = mariadb.version_finding(version, server["version"])
-    elif version < _OLDEST:
-        finding = f"MySQL {server['version']} cannot log column names: use MySQL 8.0 or later"
-    if finding:
-        raise PreflightError(f"MySQL at {endpoint}", [finding])
-    return Server(version, mariadb.is_mariadb(server["version"], server["comment"]))
 
 
 class _Examination:
@@ -228,7 +144,7 @@ class _Examination:
             else self._variables["server_uuid"],
             gtids=self._variables.get("gtid_mode") == "ON",
             names_columns=self._variables.get("binlog_row_metadata") == "FULL",
-            **_end(self._status),
+            **log_end(self._status),
             clock_offset=self._clock_offset,
             gtid_purged=re.sub(r"\s", "", self._variables.get("gtid_purged", "")),
             prepared_xids=self._prepared_xids,
