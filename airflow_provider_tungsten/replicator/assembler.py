@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 import pyarrow as pa
 
+from airflow_provider_tungsten.replicator import records
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly
 from airflow_provider_tungsten.replicator.binlog.constants import EventType, is_skippable
 from airflow_provider_tungsten.replicator.binlog.events import (
@@ -46,12 +47,13 @@ from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.records import Origin
 from airflow_provider_tungsten.replicator.savepoints import Savepoints, SavepointStatement, parse_savepoint
 from airflow_provider_tungsten.replicator.schema.tables import Tables
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
-from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
-from airflow_provider_tungsten.replicator.xa import Fragments, Prepared, XaStore
+from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, event_id
+from airflow_provider_tungsten.replicator.xa import Prepared, XaStore
 
 _NO_GTID = Gtid("", 0, "", 0, 0, 0)
 # Older servers write none where GTIDs are off: a transaction begins with BEGIN, or is a statement alone.
@@ -81,17 +83,6 @@ class Limits(NamedTuple):
     bytes: int
     file: str
     position: int
-
-
-class Origin(NamedTuple):
-    """What every THL event of a task has in common.
-
-    :param source_id: host and port that were read, as Tungsten has it; the server itself is known by its server_uuid.
-    """
-
-    source_id: str
-    epoch_number: int
-    next_seqno: int
 
 
 class Assembler(Assembly):
@@ -320,7 +311,7 @@ class Assembler(Assembly):
             rows, fragments = self._collector.hand_over()
         times = (self._last_gtid, self._last_ts, self._watermark, self._extracted_ts)
         self._ready.append(
-            columns.to_tables(_thl_events(fragments, self.next_seqno, self._origin, place, times))
+            columns.to_tables(records.of_transaction(fragments, self.next_seqno, self._origin, place, times))
         )
         self.paused = True
         return rows
@@ -531,28 +522,3 @@ def _check_statement_format(event: Event, statement: Statement) -> None:
         f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
         "to ROW there; start behind this place with the DAG's parameter `reposition` and load the table again"
     )
-
-
-def _thl_events(
-    fragments: Fragments, seqno: int, origin: Origin, place: str, times: tuple[str, int, int, int]
-) -> Iterator[ThlEvent]:
-    """:param times: gtid, commit_ts, watermark, extracted_ts."""
-    last = len(fragments) - 1
-    for number, (kind, (schema, table, definition), rows, payload, options) in enumerate(fragments):
-        yield ThlEvent(
-            seqno,
-            number,
-            number == last,
-            origin.epoch_number,
-            origin.source_id,
-            place,
-            *times,
-            kind,
-            schema,
-            table,
-            schema or columns.UNKNOWN_SHARD,
-            rows,
-            definition,
-            payload,
-            options,
-        )

@@ -5,25 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 from tenacity import Retrying, retry_if_exception, wait_exponential, wait_random
 
-from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
+from airflow_provider_tungsten.replicator.assembler import Assembler, Limits
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
     DivergedError,
     RangeError,
     SourceUnavailableError,
-    StorageError,
-    StorageUnavailableError,
     TungstenError,
     UnsupportedError,
-    WriteConflictError,
+)
+from airflow_provider_tungsten.replicator.extraction import (
+    PROGRESS_SECONDS,
+    STORE_ERRORS,
+    ExtractResult,
+    Progress,
+    storing,
+    xa_store,
 )
 from airflow_provider_tungsten.replicator.filters.tables import heartbeat_schema
+from airflow_provider_tungsten.replicator.records import Origin, record
 from airflow_provider_tungsten.replicator.schema.begin import begin
 from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog
 from airflow_provider_tungsten.replicator.schema.tables import Tables, open_tables
@@ -44,8 +50,6 @@ from airflow_provider_tungsten.replicator.xa import BEFORE_THE_LOG, XaStore
 
 log = structlog.get_logger(__name__)
 
-PROGRESS_SECONDS = 5.0
-
 # A lost connection is taken up again within the task so many times, which bridges about half a minute.
 CONNECTIONS = 7
 WAIT = wait_exponential(multiplier=0.5, max=15) + wait_random(0, 1)
@@ -54,51 +58,6 @@ _LOOK = "Look at the place with mysqlbinlog --verify-binlog-checksum on the sour
 _WAY_OUT = (
     "start behind the damage with the DAG's parameter `reposition` and load the tables that it touched again"
 )
-
-# Any other error ends reading, but leaves the whole transactions that were read before it.
-STORE_ERRORS = (StorageUnavailableError, StorageError, WriteConflictError)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a running extraction is; seconds since it began reading; lag as in :class:`ExtractResult`."""
-
-    transactions: int
-    rows: int
-    bytes: int
-    seconds: float
-    event_id: str
-    lag_seconds: float
-
-
-@dataclass(frozen=True)
-class ExtractResult:
-    """What an extraction added to the log.
-
-    :param first, last: seqnos added; None where none was.
-    :param transactions, rows: kept ones; ``bytes``: of binlog, with what was passed over.
-    :param segments: published.
-    :param event_id: up to where the source was read; ``watermark``: its commit time, microseconds.
-    :param lag_seconds: how far behind the source the log is: 0 where the head was reached, however long ago its last
-        commit was; else the age of the last commit that was read, by the source's clock.
-    :param reason: why it ended: ``head`` or the limit's name.
-    :param connections: to the binlog; each but the first was opened because the one before was lost.
-    :param warnings: of preflight.
-    """
-
-    first: int | None
-    last: int | None
-    transactions: int
-    rows: int
-    bytes: int
-    segments: int
-    event_id: str
-    watermark: int
-    seconds: float
-    lag_seconds: float
-    reason: str
-    connections: int = 1
-    warnings: tuple[str, ...] = ()
 
 
 def extract(
@@ -240,22 +199,6 @@ def _replica(service: Service, endpoint: MySQLEndpoint) -> Replica:
     return Replica(endpoint, source.server_id, report_host(service.service), source.verify_checksum)
 
 
-def xa_store(service: str, storage: Storage, head: Head, token: str, spool_bytes: int) -> XaStore:
-    """Of the log of a service."""
-    return XaStore(storage.sub(service).sub("xa"), head.resume.xa, token=token, memory=spool_bytes)
-
-
-def storing(xa: XaStore, tables: Tables | None) -> Callable[[], None]:
-    """What is done before a segment is published, so that all that it names is there."""
-
-    def store() -> None:
-        xa.store()
-        if tables is not None:
-            tables.keep()
-
-    return store
-
-
 def _begun(thl: Log, source: Source, service: Service, start: Start, token: str) -> Resume:
     """The place that `start` means, with all that reading from there on needs to know."""
     place, catalog = begin(source, start, service.source.schema_dump)
@@ -277,31 +220,6 @@ def _begin(thl: Log, source: Source, service: Service, token: str) -> Head:
         source_id=str(source.replica.endpoint),
         token=token,
         extracted_ts=time.time_ns() // 1000,
-        options=options,
-    )
-
-
-def record(kind: Kind, origin: Origin, resume: Resume, options: dict[str, str]) -> ThlEvent:
-    """A record about the log itself; it takes a seqno."""
-    now = time.time_ns() // 1000
-    return ThlEvent(
-        seqno=origin.next_seqno,
-        fragno=0,
-        last_frag=True,
-        epoch_number=origin.epoch_number,
-        source_id=origin.source_id,
-        event_id=resume.event_id,
-        gtid=resume.transaction_gtid,
-        commit_ts=resume.transaction_ts or resume.watermark or now,
-        watermark=resume.watermark,
-        extracted_ts=now,
-        kind=kind,
-        schema_name="",
-        table_name="",
-        shard_id="",
-        rows=0,
-        definition=None,
-        payload=None,
         options=options,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from airflow_provider_tungsten.replicator.assembler import Assembler, Origin
+from airflow_provider_tungsten.replicator.assembler import Assembler
 from airflow_provider_tungsten.replicator.assembler import Limits as ReadingLimits
 from airflow_provider_tungsten.replicator.binlog.events import server_version
 from airflow_provider_tungsten.replicator.binlog.executed import parse_executed
@@ -19,16 +19,16 @@ from airflow_provider_tungsten.replicator.errors import (
     TungstenError,
     UnsupportedError,
 )
-from airflow_provider_tungsten.replicator.extractor import (
+from airflow_provider_tungsten.replicator.extraction import (
     PROGRESS_SECONDS,
     STORE_ERRORS,
     ExtractResult,
     Progress,
-    record,
     storing,
     xa_store,
 )
 from airflow_provider_tungsten.replicator.filters.tables import heartbeat_schema
+from airflow_provider_tungsten.replicator.records import Origin, record
 from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.dump import catalog_at
 from airflow_provider_tungsten.replicator.schema.store import name_of, write_catalog

@@ -17,7 +17,8 @@ from airflow_provider_tungsten.replicator.batch.upload import upload_batch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch, StoreOpener, open_branch
 from airflow_provider_tungsten.replicator.custom.settings import check_target
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress, extract
+from airflow_provider_tungsten.replicator.extraction import ExtractResult, Progress
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 

@@ -19,7 +19,7 @@ import io
 import random
 from collections.abc import Callable
 
-from airflow_provider_tungsten.replicator.assembler import Assembler, Limits, Origin
+from airflow_provider_tungsten.replicator.assembler import Assembler, Limits
 from airflow_provider_tungsten.replicator.binlog.constants import GTID_EVENTS, ROWS_EVENTS, EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import (
@@ -41,6 +41,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayo
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.records import Origin
 from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, ThlEvent

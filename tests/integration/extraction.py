@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, extract
+from airflow_provider_tungsten.replicator.extraction import ExtractResult
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage

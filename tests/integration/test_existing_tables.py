@@ -15,7 +15,8 @@ import yaml
 from airflow_provider_tungsten.replicator.batch.apply import apply_batches
 from airflow_provider_tungsten.replicator.batch.chain import Chain
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, extract
+from airflow_provider_tungsten.replicator.extraction import ExtractResult
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.redshift.load import Target
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.storage import new_token, open_storage

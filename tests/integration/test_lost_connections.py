@@ -11,7 +11,8 @@ from tenacity import wait_none
 
 from airflow_provider_tungsten.replicator import extractor
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, SourceUnavailableError
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress, extract
+from airflow_provider_tungsten.replicator.extraction import ExtractResult, Progress
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.source import stream
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.storage import new_token

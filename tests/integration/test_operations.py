@@ -12,7 +12,8 @@ from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch, open_branch
 from airflow_provider_tungsten.replicator.errors import GapError, RangeError
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, extract
+from airflow_provider_tungsten.replicator.extraction import ExtractResult
+from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.skipping import skip

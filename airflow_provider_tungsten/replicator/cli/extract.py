@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.logs import open_place
-from airflow_provider_tungsten.replicator.extractor import ExtractResult, Progress
+from airflow_provider_tungsten.replicator.extraction import ExtractResult, Progress
 from airflow_provider_tungsten.replicator.file_extractor import UNLIMITED, FilesSource, extract_files
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.settings import Name, TableRules

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tungsten.replicator import assembler as module
-from airflow_provider_tungsten.replicator.assembler import Assembler, Origin
+from airflow_provider_tungsten.replicator.assembler import Assembler
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.records import Origin
 from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import XaStore
