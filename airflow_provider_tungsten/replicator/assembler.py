@@ -8,7 +8,6 @@ Fails closed: what is not understood stops, with its place.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -45,14 +44,14 @@ from airflow_provider_tungsten.replicator.binlog.mariadb import (
 )
 from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, UnsupportedError
-from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.records import Origin
-from airflow_provider_tungsten.replicator.savepoints import Savepoints, SavepointStatement, parse_savepoint
+from airflow_provider_tungsten.replicator.rollbacks import Rollbacks
+from airflow_provider_tungsten.replicator.savepoints import parse_savepoint
 from airflow_provider_tungsten.replicator.schema.tables import Tables
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
-from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, event_id
+from airflow_provider_tungsten.replicator.thl.event import Resume, event_id
 from airflow_provider_tungsten.replicator.xa import Prepared, XaStore
 
 _NO_GTID = Gtid("", 0, "", 0, 0, 0)
@@ -63,12 +62,6 @@ _KNOWN_TABLES = 10_000
 _ANOTHER_HISTORY = (
     "the source's log was reset, restored or replaced. The DAG's parameter `reposition` starts at a place of the new "
     "history and records the gap, behind which the tables must be loaded again"
-)
-# Since when rows of non-transactional tables are transactions of their own (two caches, `use_trans_cache` in the
-# server's `sql/binlog.cc` and MariaDB's `sql/log.cc`), so that all rows of one that rolls back anything are undone.
-_SEPARATE_CACHES = (5, 6, 0)
-_BEHIND_XA = (
-    "start behind this place with the DAG's parameter `reposition`, and load the tables that it changed again"
 )
 
 
@@ -110,11 +103,8 @@ class Assembler(Assembly):
     ) -> None:
         super().__init__(limits, spool_bytes, GROUP_BYTES, GROUP_EVENTS, FRAGMENT_BYTES)
         self._origin = origin
-        self._filter = table_filter
         self._limits = limits
         self._xa = xa
-        # Of the server that wrote the file, as its FORMAT_DESCRIPTION tells:
-        self._only_transactional = False
         # Behind the last whole transaction:
         self._server_uuid = resume.server_uuid
         self._file = resume.file
@@ -128,9 +118,9 @@ class Assembler(Assembly):
         self._expected = resume if resume.transaction_start is not None else None
         # Of the open transaction:
         self._without_gtids = False
-        self._savepoints = Savepoints()
         self._prepared_before: Prepared | None = None
         self._collector = collector = Collector(self, table_filter, spool_bytes, tables, heartbeats)
+        self._rollbacks = Rollbacks(collector)
         self._tables = tables
         # Results:
         self._ready: list[Iterable[pa.Table]] = []
@@ -296,7 +286,7 @@ class Assembler(Assembly):
 
     def _on_commit(self) -> None:
         """Behind a transaction that was marked as ``_special``."""
-        self._savepoints.clear()
+        self._rollbacks.clear()
         if self._tables is not None:
             self._tables.commit()
 
@@ -338,12 +328,14 @@ class Assembler(Assembly):
         if head == "ROLLBACK":
             self._on_rollback(event)
         elif statement := parse_savepoint(query.sql):
-            self._on_savepoint(event, statement)
+            if not self.skip:
+                self._special = True
+                self._rollbacks.on_savepoint(statement, event.place)
         elif head.startswith("XA "):
             self._on_xa(event, query)
         else:
             if not (self.skip or self._gtid.void):
-                self._add_statement(event, query)
+                self._collector.on_statement(event, query)
                 self._special = True
                 if self._tables is not None and self._tables.apply(query, event.place):
                     self._collector.forget_tables()
@@ -358,42 +350,8 @@ class Assembler(Assembly):
         self.take_event(decompressed(event))
 
     def _on_rollback(self, event: Event) -> None:
-        if self._collector.mark():
-            self._check_undoable(event)
-        self._collector.forget()
+        self._rollbacks.all(event.place)
         self._commit(event)
-
-    def _on_savepoint(self, event: Event, statement: SavepointStatement) -> None:
-        """MySQL itself cuts rolled-back rows out, unless something that cannot be rolled back follows the savepoint."""
-        if self.skip:
-            return
-        verb, name = statement
-        self._special = True
-        kept = self._collector.mark()
-        if verb == "set":
-            self._savepoints.set(name, kept)
-        elif verb == "release":
-            self._savepoints.release(name)
-        else:
-            mark = self._savepoints.back(name)
-            if mark is None and kept:
-                raise UnsupportedError(
-                    f"{event.place}: a ROLLBACK TO SAVEPOINT whose savepoint is not in the log; start behind this "
-                    "transaction with the DAG's parameter `reposition` and load its tables again"
-                )
-            if mark is not None and mark != kept:
-                self._check_undoable(event)
-                self._collector.cut(mark)
-
-    def _check_undoable(self, event: Event) -> None:
-        """Rows that are rolled back may go if no table of them would have kept them."""
-        if not self._only_transactional:
-            raise UnsupportedError(
-                f"{event.place}: rows that are rolled back, by a server that logs rows of tables without transactions "
-                "(MyISAM) among the others: which of them stay cannot be known. Start behind this transaction with the "
-                "DAG's parameter `reposition` and load its tables again; use MySQL 5.6 or later, or tables with "
-                "transactions (ENGINE=InnoDB)"
-            )
 
     def _on_xa(self, event: Event, query: Query) -> None:
         verb, xid = parse_xa_statement(query.sql)
@@ -409,22 +367,7 @@ class Assembler(Assembly):
             self._commit(event)
         else:
             self._thread = query.thread_id
-            self._commit(event, self._prepared(event, xid))
-
-    def _prepared(self, event: Event, xid: str) -> Prepared:
-        """What an XA COMMIT enters into the log."""
-        if not self._xa.knows(xid):
-            raise UnsupportedError(
-                f"{event.place}: XA COMMIT of {xid}, whose PREPARE was not read: it stands before the place where this log "
-                f"began or was repositioned. Its rows are not there; {_BEHIND_XA}"
-            )
-        prepared = self._xa.take(xid)
-        if prepared is None:
-            raise UnsupportedError(
-                f"{event.place}: XA COMMIT of {xid}, which had been prepared before this log began, as its first record "
-                f"says: its rows stand in the binlog before that. {_BEHIND_XA}"
-            )
-        return prepared
+            self._commit(event, self._xa.take(xid, event.place))
 
     def _on_xa_prepare(self, event: Event) -> None:
         """Rows of one phase are committed; of two they wait."""
@@ -434,26 +377,6 @@ class Assembler(Assembly):
             place = event_id(event.file, event.end, self._thread)
             self._xa.hold(xid, self.next_seqno, Prepared(place, str(self._gtid), rows, fragments))
         self._commit(event)
-
-    def _add_statement(self, event: Event, query: Query) -> None:
-        statement = classify(query.sql, query.schema)
-        if statement.effect == "none":
-            return
-        if statement.effect == "dml":
-            _check_statement_format(event, statement)
-            return
-        tables = [table for table in statement.tables if self._filter.touches(*table)]
-        text = query.sql
-        if statement.effect == "unknown":
-            tables, text = [(query.schema, "")], redact(query.sql)
-        if tables:
-            options = {
-                "effect": statement.effect,
-                "tables": json.dumps(statement.tables),
-                "schema": query.schema,
-            }
-            kind = Kind.TRUNCATE if statement.effect == "truncate" else Kind.DDL
-            self._collector.add_statement(kind, *tables[0], text, options)
 
     def _on_payload(self, event: Event) -> None:
         if self.skip:
@@ -488,7 +411,7 @@ class Assembler(Assembly):
         self._file_created = event.timestamp
         version = server_version(parse_format_description(event.body).server_version)
         self._without_gtids = version < _ANONYMOUS_GTIDS
-        self._only_transactional = version >= _SEPARATE_CACHES
+        self._rollbacks.begin_file(version)
         if self._asked_to_end:
             self.ended = self._asked_to_end
 
@@ -510,15 +433,4 @@ def _mixed_gtids(event: Event) -> CorruptLogError:
     return CorruptLogError(
         f"{event.place}: it does not belong to the log that was read before: one of MySQL and MariaDB "
         "follows the other"
-    )
-
-
-def _check_statement_format(event: Event, statement: Statement) -> None:
-    """Row changes of MySQL's own tables do not matter, and have no triggers; any other is lost to us."""
-    if statement.tables and all(schema in TableFilter.SYSTEM_SCHEMAS for schema, _ in statement.tables):
-        return
-    on = "".join(f" on {schema}.{table}" for schema, table in statement.tables)
-    raise UnsupportedError(
-        f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
-        "to ROW there; start behind this place with the DAG's parameter `reposition` and load the table again"
     )

@@ -6,15 +6,18 @@ is the assembler's business.
 
 from __future__ import annotations
 
+import json
+
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly, Table
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
-from airflow_provider_tungsten.replicator.binlog.events import Rows, parse_rows
+from airflow_provider_tungsten.replicator.binlog.events import Query, Rows, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import Event
 from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import RowLayout
 from airflow_provider_tungsten.replicator.binlog.table_map import KnownTables, TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
+from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import HEARTBEAT_TABLE, TableFilter
 from airflow_provider_tungsten.replicator.source.heartbeat import check_heartbeat_table, heartbeat_name
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
@@ -149,9 +152,29 @@ class Collector:
         if count:
             self._fragments.add(table.key, _KINDS.index(kind), count, images)
 
-    def add_statement(self, kind: Kind, schema: str, table: str, text: str, options: dict[str, str]) -> None:
-        """A statement that is part of the transaction, or all of it."""
-        self.add(Fragment(kind, TableKey(schema, table, None), 0, text.encode(), options))
+    def on_statement(self, event: Event, query: Query) -> None:
+        """A statement that is part of the transaction, or all of it: kept where it is about included tables.
+
+        :raises UnsupportedError: it changes rows.
+        """
+        statement = classify(query.sql, query.schema)
+        if statement.effect == "none":
+            return
+        if statement.effect == "dml":
+            _check_statement_format(event, statement)
+            return
+        tables = [table for table in statement.tables if self._filter.touches(*table)]
+        text = query.sql
+        if statement.effect == "unknown":
+            tables, text = [(query.schema, "")], redact(query.sql)
+        if tables:
+            options = {
+                "effect": statement.effect,
+                "tables": json.dumps(statement.tables),
+                "schema": query.schema,
+            }
+            kind = Kind.TRUNCATE if statement.effect == "truncate" else Kind.DDL
+            self.add(Fragment(kind, TableKey(*tables[0], None), 0, text.encode(), options))
 
     # The open transaction's fragments, for whoever cuts them back or keeps them elsewhere
 
@@ -215,3 +238,14 @@ def _frame(event: Event, table: _Table) -> Rows:
             "SET it to FULL there; exclude the table, or start behind this place with the DAG's parameter `reposition`"
         )
     return rows
+
+
+def _check_statement_format(event: Event, statement: Statement) -> None:
+    """Row changes of MySQL's own tables do not matter, and have no triggers; any other is lost to us."""
+    if statement.tables and all(schema in TableFilter.SYSTEM_SCHEMAS for schema, _ in statement.tables):
+        return
+    on = "".join(f" on {schema}.{table}" for schema, table in statement.tables)
+    raise UnsupportedError(
+        f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
+        "to ROW there; start behind this place with the DAG's parameter `reposition` and load the table again"
+    )

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import structlog
 
-from airflow_provider_tungsten.replicator.errors import CorruptLogError
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.spool import Fragment, TableKey
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
 from airflow_provider_tungsten.replicator.thl.event import Kind
@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 FORMAT = 1
 BEFORE_THE_LOG = (
     ""  # in place of an object's name: prepared before the log began, so that its rows are not there
+)
+_BEHIND_XA = (
+    "start behind this place with the DAG's parameter `reposition`, and load the tables that it changed again"
 )
 _PENDING = 200
 _SEQNO_DIGITS = 19
@@ -93,23 +96,29 @@ class XaStore:
         if self._pending_bytes > self._memory or len(self._pending) > _PENDING:
             self.store()
 
-    def knows(self, xid: str) -> bool:
-        return xid in self._names
-
     def discard(self, xid: str) -> None:
         """The transaction was rolled back; fine for one that is not known."""
         if xid in self._names:
             self._forget(xid)
 
-    def take(self, xid: str) -> Prepared | None:
-        """The transaction is committed: what it holds; None: it was prepared before the log began.
+    def take(self, xid: str, place: str) -> Prepared:
+        """What an XA COMMIT enters into the log.
 
-        :raises KeyError: no such transaction is known.
+        :param place: of the XA COMMIT.
+        :raises UnsupportedError: its PREPARE was not read.
         :raises CorruptLogError: what is kept is not whole.
         """
-        name = self._names[xid]
+        name = self._names.get(xid)
+        if name is None:
+            raise UnsupportedError(
+                f"{place}: XA COMMIT of {xid}, whose PREPARE was not read: it stands before the place where this log "
+                f"began or was repositioned. Its rows are not there; {_BEHIND_XA}"
+            )
         if name == BEFORE_THE_LOG:
-            return None
+            raise UnsupportedError(
+                f"{place}: XA COMMIT of {xid}, which had been prepared before this log began, as its first record "
+                f"says: its rows stand in the binlog before that. {_BEHIND_XA}"
+            )
         prepared = self._pending.get(xid) or self._read(xid, name)
         self._forget(xid)
         return prepared

@@ -15,6 +15,7 @@ from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
     UnsupportedError,
 )
+from airflow_provider_tungsten.replicator.extraction import Progress
 from airflow_provider_tungsten.replicator.source import stream
 from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent, parse_event_id
@@ -421,7 +422,7 @@ def test_progress_is_told_while_reading(
     monkeypatch.setattr(extractor, "PROGRESS_SECONDS", 0)
     monkeypatch.setattr(stream, "READ_BYTES", 100)
     shop.mysql.execute("INSERT INTO t VALUES (1, 'a')", database=database)
-    told: list[extractor.Progress] = []
+    told: list[Progress] = []
     extractor.extract(
         shop.service(), endpoint(shop.mysql), shop.storage, token=new_token(), progress=told.append
     )

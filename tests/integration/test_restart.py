@@ -1,14 +1,12 @@
-"""Extraction that ends anywhere and goes on, on a source that rotates, restarts, is reset, restored or replaced."""
+"""Extraction that ends anywhere and goes on, on a source that rotates, restarts, purges its log and changes its ways."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,62 +26,8 @@ from airflow_provider_tungsten.replicator.source.stream import Replica, open_dum
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import SERVER_ID, Extraction, endpoint
+from tests.integration.following import TABLE, check_gapless, following, insert, prepare
 from tests.stack.mysql import MySQL
-
-DATABASE = "shop"
-TABLE = f"{DATABASE}.t"
-
-
-def prepare(server: MySQL) -> None:
-    server.execute(
-        f"CREATE DATABASE {DATABASE}", f"CREATE TABLE {TABLE} (id INT AUTO_INCREMENT PRIMARY KEY, v INT)"
-    )
-
-
-def reset(server: MySQL) -> None:
-    server.execute("RESET BINARY LOGS AND GTIDS")
-
-
-@pytest.fixture(scope="module")
-def gtid_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
-    with MySQL(tmp_path_factory.mktemp("gtids")) as server:
-        prepare(server)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
-    options = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
-    with MySQL(tmp_path_factory.mktemp("plain"), options=options) as server:
-        prepare(server)
-        yield server
-
-
-@pytest.fixture(params=["gtid_server", "plain_server"])
-def server(request: pytest.FixtureRequest) -> MySQL:
-    """A server with GTIDs and one without."""
-    found: MySQL = request.getfixturevalue(request.param)
-    return found
-
-
-def following(server: MySQL, folder: Path, **source: Any) -> Extraction:
-    """A service that has begun its log at the server's present end."""
-    extraction = Extraction(server, folder / "thl", **source)
-    extraction.run()
-    return extraction
-
-
-def insert(server: MySQL, count: int = 1) -> None:
-    server.execute(*[f"INSERT INTO {TABLE} (v) VALUES (1)"] * count)
-
-
-def check_gapless(extraction: Extraction, transactions: int) -> None:
-    """Every transaction is there once and in order."""
-    events = [event for event in extraction.events(1) if event.kind == "insert"]
-    assert len(events) == len({event.event_id for event in events}) == transactions
-    everything = extraction.events()
-    assert [event.seqno for event in everything] == list(range(len(everything)))
-    assert [event.event_id for event in events] == sorted(event.event_id for event in events)
 
 
 def test_tasks_of_any_length_add_up_to_the_log(server: MySQL, tmp_path: Path) -> None:
@@ -193,119 +137,6 @@ def test_gtids_with_tags_are_read_and_remembered(gtid_server: MySQL, tmp_path: P
     assert head.resume.gtid_executed == executed
 
 
-# A source that is another than the one that was left
-
-
-@pytest.fixture
-def reset_server(server: MySQL) -> MySQL:
-    """Its log begins with the test."""
-    reset(server)
-    return server
-
-
-def diverged(extraction: Extraction, match: str) -> None:
-    before = extraction.kinds()
-    with pytest.raises(DivergedError, match=match) as caught:
-        extraction.run()
-    assert "parameter `reposition`" in str(caught.value)
-    assert extraction.kinds() == before
-
-
-def next_second() -> None:
-    """A binlog file is told from another by the second in which it was begun."""
-    time.sleep(1.05 - time.time() % 1)
-
-
-def test_a_reset_source_is_diverged_shorter_or_longer_than_before(
-    reset_server: MySQL, tmp_path: Path
-) -> None:
-    extraction = following(reset_server, tmp_path)
-    insert(reset_server, 5)
-    extraction.run()
-    reset(reset_server)
-    diverged(extraction, "has nothing at mysql-bin")
-    insert(reset_server, 20)
-    diverged(extraction, "not the file of that name|was read there before")
-    reposition(
-        extraction.service(),
-        endpoint(reset_server),
-        extraction.storage,
-        Start(at="now"),
-        token=new_token(),
-        reason="reset",
-    )
-    insert(reset_server)
-    extraction.run()
-    assert extraction.kinds() == ["insert t 1"] * 5 + ["gap", "insert t 1"]
-
-
-def test_a_reset_source_that_grew_to_the_very_same_places_is_diverged(
-    reset_server: MySQL, tmp_path: Path
-) -> None:
-    extraction = following(reset_server, tmp_path)
-    insert(reset_server, 5)
-    extraction.run()
-    next_second()
-    reset(reset_server)
-    insert(reset_server, 7)
-    diverged(extraction, "not the file of that name")
-
-
-def test_a_reset_source_is_diverged_where_nothing_was_read_since_the_start(
-    reset_server: MySQL, tmp_path: Path
-) -> None:
-    insert(reset_server, 3)
-    extraction = following(reset_server, tmp_path)
-    next_second()
-    reset(reset_server)
-    insert(reset_server, 5)
-    diverged(extraction, "not the file of that name")
-
-
-def test_a_reset_source_is_diverged_also_where_a_file_had_just_begun(
-    reset_server: MySQL, tmp_path: Path
-) -> None:
-    extraction = following(reset_server, tmp_path)
-    insert(reset_server, 5)
-    reset_server.execute("FLUSH BINARY LOGS")
-    extraction.run()
-    next_second()
-    reset(reset_server)
-    insert(reset_server, 5)
-    reset_server.execute("FLUSH BINARY LOGS")
-    insert(reset_server, 20)
-    diverged(extraction, "not the file of that name")
-
-
-def test_a_reset_source_that_went_another_way_does_not_follow(reset_server: MySQL, tmp_path: Path) -> None:
-    gtids = reset_server.execute("SELECT @@gtid_mode")[0][0] == "ON"
-    extraction = following(reset_server, tmp_path)
-    insert(reset_server, 5)
-    reset_server.execute("FLUSH BINARY LOGS")
-    extraction.run()
-    next_second()
-    reset(reset_server)
-    insert(reset_server, 20)
-    reset_server.execute("FLUSH BINARY LOGS")
-    diverged(extraction, ":6-20 came between" if gtids else "not the file of that name")
-
-
-def test_a_restored_source_is_diverged(reset_server: MySQL, tmp_path: Path) -> None:
-    extraction = following(reset_server, tmp_path)
-    reset_server.stop()
-    shutil.copytree(reset_server.data, tmp_path / "backup")
-    reset_server.start()
-    insert(reset_server, 5)
-    extraction.run()
-    reset_server.stop()
-    shutil.rmtree(reset_server.data)
-    shutil.move(tmp_path / "backup", reset_server.data)
-    reset_server.start()
-    diverged(extraction, "has nothing at mysql-bin|has not executed")
-    insert(reset_server, 20)
-    diverged(extraction, "not the file of that name")
-
-
 def test_a_wrong_checksum_stops_unless_checksums_are_not_verified(
     reset_server: MySQL, tmp_path: Path
 ) -> None:
@@ -322,26 +153,6 @@ def test_a_wrong_checksum_stops_unless_checksums_are_not_verified(
     ):
         extraction.run()
     assert extraction.run(verify_checksum=False).transactions == 1
-
-
-def test_a_source_that_lost_its_last_transactions_is_diverged(reset_server: MySQL, tmp_path: Path) -> None:
-    extraction = following(reset_server, tmp_path)
-    insert(reset_server, 5)
-    extraction.run()
-    reset_server.kill()
-    newest = max(reset_server.data.glob("mysql-bin.0*"))
-    with newest.open("r+b") as file:
-        file.truncate(newest.stat().st_size - 100)
-    reset_server.start()
-    diverged(extraction, "has nothing at mysql-bin|has not executed")
-    insert(reset_server, 20)
-    diverged(extraction, "has nothing at mysql-bin|has not executed")
-
-
-def test_another_server_is_diverged(gtid_server: MySQL, plain_server: MySQL, tmp_path: Path) -> None:
-    extraction = following(gtid_server, tmp_path)
-    extraction.mysql = plain_server
-    diverged(extraction, "this log was read from .* Without GTIDs on both")
 
 
 @pytest.mark.parametrize(

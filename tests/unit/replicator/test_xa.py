@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tungsten.replicator.errors import CorruptLogError
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.storage import LocalStorage, new_token
 from airflow_provider_tungsten.replicator.thl.event import Kind
@@ -15,6 +15,7 @@ from airflow_provider_tungsten.replicator.xa import BEFORE_THE_LOG, Prepared, Xa
 
 XID = "X'61',X'',1"
 OTHER = "X'62',X'',1"
+PLACE = "bin.000001:4, QUERY (2)"
 TABLE = TableKey("a", "t", '{"columns":[]}')
 
 
@@ -38,7 +39,7 @@ def test_what_is_decided_before_the_log_moves_on_is_never_written(tmp_path: Path
     xa = store(tmp_path)
     held = prepared(b"one")
     xa.hold(XID, 7, held)
-    assert xa.take(XID) is held
+    assert xa.take(XID, PLACE) is held
     xa.hold(XID, 7, held)
     xa.discard(XID)
     xa.store()
@@ -52,8 +53,7 @@ def test_another_task_finds_what_this_one_kept(tmp_path: Path, spool_bytes: int)
     xa.hold(XID, 7, prepared(b"one", b"two", spool_bytes=spool_bytes))
     xa.store()
     later = store(tmp_path, xa.names)
-    found = later.take(XID)
-    assert found is not None
+    found = later.take(XID, PLACE)
     assert (found.event_id, found.gtid, found.rows, len(found.fragments)) == ("f:5;1", "g:1", 2, 3)
     assert [*found.fragments] == [*prepared(b"one", b"two").fragments]
     assert later.names == {}
@@ -63,18 +63,18 @@ def test_a_transaction_without_rows_to_keep_is_known_all_the_same(tmp_path: Path
     xa = store(tmp_path)
     xa.hold(XID, 7, Prepared("f:5;1", "", 0, Spool(0)))
     xa.store()
-    found = store(tmp_path, xa.names).take(XID)
-    assert found is not None
+    found = store(tmp_path, xa.names).take(XID, PLACE)
     assert [*found.fragments] == []
 
 
 def test_one_that_was_prepared_before_the_log_is_known_but_empty_handed(tmp_path: Path) -> None:
     xa = store(tmp_path, {XID: BEFORE_THE_LOG, OTHER: BEFORE_THE_LOG})
-    assert xa.take(XID) is None
+    with pytest.raises(UnsupportedError, match="before this log began, as its first record"):
+        xa.take(XID, PLACE)
     xa.discard(OTHER)
     assert xa.names == {XID: BEFORE_THE_LOG}
-    with pytest.raises(KeyError):
-        xa.take(OTHER)
+    with pytest.raises(UnsupportedError, match="whose PREPARE was not read"):
+        xa.take(OTHER, PLACE)
 
 
 def test_the_same_xid_again_is_another_transaction(tmp_path: Path) -> None:
@@ -84,8 +84,7 @@ def test_the_same_xid_again_is_another_transaction(tmp_path: Path) -> None:
     xa.discard(XID)
     xa.hold(XID, 7, prepared(b"new"))
     xa.store()
-    found = store(tmp_path, xa.names).take(XID)
-    assert found is not None
+    found = store(tmp_path, xa.names).take(XID, PLACE)
     assert next(iter(found.fragments)).payload == b"new"
 
 
@@ -95,7 +94,7 @@ def test_memory_is_bounded_by_writing_early(tmp_path: Path) -> None:
     assert objects(tmp_path) == []
     xa.hold(OTHER, 7, prepared(b"x" * 300))
     assert len(objects(tmp_path)) == 2
-    assert xa.take(XID) is not None
+    assert xa.take(XID, PLACE).rows == 1
 
 
 def test_objects_go_when_the_published_log_needs_them_no_more(tmp_path: Path) -> None:
@@ -104,7 +103,7 @@ def test_objects_go_when_the_published_log_needs_them_no_more(tmp_path: Path) ->
         xa.hold(xid, 7, prepared(b"one"))
     xa.store()
     published = xa.names
-    xa.take(XID)
+    xa.take(XID, PLACE)
     xa.clean(6, published.values())
     assert len(objects(tmp_path)) == 2
     xa.clean(7, xa.names.values())
@@ -133,7 +132,7 @@ def test_an_object_that_is_missing_or_cut_short_stops(tmp_path: Path) -> None:
     for end in (0, 3, 50, len(content) - 1):
         (tmp_path / name).write_bytes(content[:end])
         with pytest.raises(CorruptLogError, match=r"cut short|damaged"):
-            [*store(tmp_path, xa.names).take(XID).fragments]  # type: ignore[union-attr]
+            [*store(tmp_path, xa.names).take(XID, PLACE).fragments]
     (tmp_path / name).unlink()
     with pytest.raises(CorruptLogError, match="is missing"):
-        store(tmp_path, xa.names).take(XID)
+        store(tmp_path, xa.names).take(XID, PLACE)
