@@ -245,6 +245,46 @@ def test_any_json_document_is_what_cast_as_char_prints(log: Log) -> None:
     assert rows == log.select("SELECT id, CAST(v AS CHAR) FROM t ORDER BY id")
 
 
+# Columns that become values of their own kind inside a document, each with two values.
+JSON_SOURCES = {
+    "TINYINT": ("-5", "0"), "BOOL": ("TRUE", "2"), "BIGINT UNSIGNED": ("18446744073709551615", "0"),
+    "DECIMAL(20,5)": ("-12.34", "0"), "FLOAT": ("1.1", "-0e0"), "DOUBLE": ("1e300", "-0e0"),
+    "BIT(12)": ("b'101010101010'", "0"), "YEAR": ("2020", "0"), "DATE": ("'0000-00-00'", "'2020-00-15'"),
+    "TIME": ("'-838:59:59'", "'25:00:00'"), "TIME(6)": ("'-00:00:00.000001'", "'838:59:58.999999'"),
+    "DATETIME": ("'0000-00-00'", "'2020-00-15 01:02:03'"), "DATETIME(3)": ("'9999-12-31 23:59:59.999'", "'1000-01-01'"),
+    "TIMESTAMP NULL": ("'2020-01-02 03:04:05'", "'0000-00-00'"), "TIMESTAMP(6) NULL": ("'2038-01-19 03:14:07.999999'", "NULL"),
+    "CHAR(5)": ("'a \"b'", "''"), "VARCHAR(9) CHARACTER SET latin1": ("'café'", "''"), "TEXT": ("'\\n'", "''"),
+    "BINARY(4)": ("'ab'", "''"), "VARBINARY(9)": ("X'0001FF'", "''"), "TINYBLOB": ("'x'", "''"), "BLOB": ("'x'", "''"),
+    "MEDIUMBLOB": ("'x'", "''"), "LONGBLOB": ("'x'", "''"), "ENUM('a', 'é')": ("'é'", "''"), "SET('x', 'y')": ("'x,y'", "''"),
+    "GEOMETRY": ("ST_GeomFromText('POINT(1 2.5)')", "NULL"), "JSON": ("'[1.0, null]'", "'null'"),
+}  # fmt: skip
+
+
+def test_documents_made_of_columns_of_every_type(log: Log) -> None:
+    log.run("DROP TABLE IF EXISTS source", "CREATE TABLE t (id INT PRIMARY KEY, v JSON)")
+    columns = [f"c{number} {kind}" for number, kind in enumerate(JSON_SOURCES)]
+    log.run(f"CREATE TABLE source (id INT PRIMARY KEY, {', '.join(columns)})")
+    for number, values in enumerate(zip(*JSON_SOURCES.values(), strict=True)):
+        log.run(f"INSERT INTO source VALUES ({number}, {', '.join(values)})")
+    wrapped = [f"JSON_OBJECT('k', c{number}, 'a', JSON_ARRAY(c{number}))" for number in range(len(columns))]
+    every = " UNION ALL ".join(
+        f"SELECT {2 * number} + id, {document} FROM source" for number, document in enumerate(wrapped)
+    )
+    rows = log.changes(f"INSERT INTO t {every}").inserted
+    truth = log.select("SELECT id, CAST(v AS CHAR) FROM t ORDER BY id")
+    assert sorted(rows, key=_by_id) == truth
+    assert len(truth) == 2 * len(JSON_SOURCES)
+
+
+def test_a_json_column_that_was_added_is_null_in_the_rows_that_were_there(log: Log) -> None:
+    """What the server keeps there has no bytes at all."""
+    log.run("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
+    log.run("ALTER TABLE t ADD j JSON NOT NULL", "ALTER TABLE t ADD k JSON NOT NULL, ALGORITHM=COPY")
+    change = log.changes("UPDATE t SET id = id + 10")
+    assert log.select("SELECT id, CAST(j AS CHAR), CAST(k AS CHAR) FROM t") == change.inserted
+    assert change.deleted == [("1", "null", "null"), ("2", "null", "null")]
+
+
 def _document(dice: random.Random, depth: int) -> str:
     choice = dice.randrange(9 if depth else 6)
     if choice == 0:
