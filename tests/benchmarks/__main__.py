@@ -114,6 +114,14 @@ class Bench:
             write_batch(log, plan, checked, APPLIER, store, token=new_token())
         return chain
 
+    def plan(self, log: LogRange, thl: Path) -> float:
+        """Seconds of planning everything in the log, cut as by default, into a folder."""
+        checked = parse_service(service(log, {"max_transactions": 100_000}))
+        store, source = applier_folder(open_storage(str(self.scratch()))), Log(open_storage(str(thl)), NAME)
+        started = time.perf_counter()
+        planned(store, source, checked)
+        return time.perf_counter() - started
+
     def encoder(self, thl: Path, preset: str = "redshift") -> Callable[[], float]:
         """Rows a second of the encoder alone, over row images that lie in memory."""
         log = Log(open_storage(str(thl)), NAME)
@@ -214,7 +222,10 @@ class Bench:
         self._ratios("extract_oltp", rates)
         _, thl = self.extract(log)
         batches = {"max_transactions": SMALL // 8}
-        self.figures |= self.turns(stage_oltp_rows_per_s=lambda: self.stage(log, thl, batches))
+        self.figures |= self.turns(
+            plan_oltp_events_per_s=lambda: log.transactions / self.plan(log, thl),
+            stage_oltp_rows_per_s=lambda: self.stage(log, thl, batches),
+        )
         self._peak("extract_oltp", "extract", log)
 
     def _ratios(self, figure: str, rates: dict[str, float]) -> None:

@@ -16,10 +16,11 @@ from itertools import islice
 
 from airflow_provider_tungsten.replicator.batch import claims
 from airflow_provider_tungsten.replicator.batch.claims import Owner
-from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
+from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.manifest import FORMAT, Plan
 from airflow_provider_tungsten.replicator.batch.skips import skipped
+from airflow_provider_tungsten.replicator.batch.spans import COLUMNS, spans
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import (
     CorruptLogError,
@@ -208,7 +209,7 @@ class Chain:
             return False
         left_out = skipped(self.store, begin, head.last)
         cut = pieces(
-            transactions(self.log.scan(begin, head.last), self._tables, frozenset(left_out)),
+            spans(self.log.scan_columns(begin, head.last, COLUMNS), self._tables, left_out),
             self._applier.batches,
             lambda seqno: self.store.exists(gap_key(seqno)),
         )

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
-from airflow_provider_tungsten.replicator.errors import GapError, TerminalError, UnsupportedError
+from airflow_provider_tungsten.replicator.batch.spans import Mark, Span
+from airflow_provider_tungsten.replicator.errors import GapError, TerminalError
 from airflow_provider_tungsten.replicator.settings import Batches
-from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 
 # A piece with nothing to load grows no further than this, so that neither planning nor retention falls behind on a
 # source of which this applier takes nothing.
 MAX_SPAN = 1_000_000
 # … nor longer than this, in microseconds, where the source is idle but for its heartbeat: every planning would read it all.
 MAX_QUIET = 3600 * 1_000_000
-
-_REFUSED = {
-    "moves_rows": "a statement that removes or moves rows without row events",
-    "rewrites": "a statement that rewrites existing values without row events",
-    "dml": "a change of rows in statement format",
-    "unknown": "a statement that could not be understood",
-}
-
-
-@dataclass(slots=True)
-class Transaction:
-    """One seqno as this applier sees it.
-
-    :param effect: ``rows``, ``truncate``, ``ddl`` or ``records`` (nothing for this applier).
-    :param definitions: JSON per included table with rows.
-    :param alone: it must be the only one of its batch.
-    :param gap: options of a gap record.
-    :param refusal: what the applier cannot carry out.
-    """
-
-    seqno: int
-    epoch_number: int
-    event_id: str = ""
-    watermark: int = 0
-    effect: str = "records"
-    rows: int = 0
-    image_bytes: int = 0
-    definitions: dict[tuple[str, str], str] = field(default_factory=dict)
-    alone: bool = False
-    gap: dict[str, str] | None = None
-    refusal: UnsupportedError | None = None
 
 
 @dataclass(slots=True)
@@ -67,145 +35,62 @@ class Piece:
     transactions: int = 0
     rows: int = 0
     image_bytes: int = 0
-    definitions: dict[tuple[str, str], str] = field(default_factory=dict)
     tail: bool = False
 
-    def add(self, transaction: Transaction) -> None:
-        self.last = transaction.seqno
-        self.event_id = transaction.event_id
-        self.watermark = transaction.watermark
-        self.since = self.since or transaction.watermark
-        if transaction.effect != "records":
-            self.effect = transaction.effect
-            self.transactions += 1
-            self.rows += transaction.rows
-            self.image_bytes += transaction.image_bytes
-            self.definitions.update(transaction.definitions)
+    def take(self, span: Span, begin: int, end: int) -> None:
+        """What lies between two places."""
+        if begin == end:
+            return
+        self.last = span.first + end - 1
+        self.event_id = span.event_ids[end - 1].as_py()
+        self.watermark = span.watermarks[end - 1]
+        self.transactions += span.transactions[end] - span.transactions[begin]
+        self.rows += span.rows[end] - span.rows[begin]
+        self.image_bytes += span.image_bytes[end] - span.image_bytes[begin]
+        if self.transactions:
+            self.effect = "rows"
 
 
-def statement_tables(event: ThlEvent) -> list[tuple[str, str]]:
-    """The tables that a ddl or truncate event touches; '' stands for every table of its schema."""
-    options = event.options or {}
-    tables = [(schema, table) for schema, table in json.loads(options.get("tables", "[]"))]
-    return tables or [(event.schema_name or options.get("schema", ""), event.table_name)]
-
-
-def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
-    """What a ddl or truncate event means for this applier: ``truncate``, ``ddl``, or None for nothing.
-
-    :raises UnsupportedError: it touches an included table in a way that is not carried out.
-    """
-    effect = "truncate" if event.kind == Kind.TRUNCATE else (event.options or {}).get("effect", "unknown")
-    touched = [name for name in statement_tables(event) if tables.touches(*name)]
-    if effect == "none" or not touched:
-        return None
-    if effect == "truncate":
-        return "truncate"
-    if effect in ("create", "schema"):
-        return "ddl"
-    schema, table = touched[0]
-    raise UnsupportedError(
-        f"seqno {event.seqno} ({event.event_id}): {_REFUSED.get(effect, _REFUSED['unknown'])} touches {schema}.{table} and is "
-        f"not carried out at the target: exclude {schema}.{table or '*'} in the applier's rules, which works at once (the live "
-        "table stays as it is), and load the table anew where it must go on being replicated"
-    )
-
-
-def transactions(
-    events: Iterable[ThlEvent], tables: AppliedTables, skipped: Container[int] = ()
-) -> Iterator[Transaction]:
-    """The log's events, seqno by seqno. ``events`` may come without payloads.
-
-    :param skipped: seqnos that hold nothing for this applier, whatever is in them.
-    """
-    current: Transaction | None = None
-    for event in events:
-        if current is None:
-            current = Transaction(event.seqno, event.epoch_number)
-        try:
-            if event.seqno not in skipped:
-                _take(current, event, tables)
-        except UnsupportedError as error:
-            current.refusal = current.refusal or error
-        if event.last_frag:
-            current.event_id = event.event_id
-            current.watermark = event.watermark
-            yield current
-            current = None
-
-
-def _take(transaction: Transaction, event: ThlEvent, tables: AppliedTables) -> None:
-    if event.kind in ROW_KINDS:
-        name = (event.schema_name, event.table_name)
-        if tables.includes(*name):
-            _take_rows(transaction, event, name, tables)
-    elif event.kind in (Kind.DDL, Kind.TRUNCATE):
-        effect = included_statement(event, tables)
-        if effect is not None:
-            if transaction.effect != "records":
-                raise _mixed(event, transaction)
-            transaction.alone = True
-            transaction.effect = effect
-    elif event.kind == Kind.GAP:
-        transaction.gap = event.options or {}
-
-
-def _take_rows(
-    transaction: Transaction, event: ThlEvent, name: tuple[str, str], tables: AppliedTables
-) -> None:
-    definition = event.definition or ""
-    if transaction.definitions.setdefault(name, definition) != definition or transaction.effect == "truncate":
-        raise _mixed(event, transaction)
-    try:
-        tables.applied(definition)
-    except UnsupportedError as error:
-        raise UnsupportedError(f"seqno {event.seqno}: {error}") from error
-    transaction.effect = "rows"
-    transaction.rows += event.rows
-    transaction.image_bytes += event.payload_bytes
-
-
-def _mixed(event: ThlEvent, transaction: Transaction) -> UnsupportedError:
-    """MySQL commits before such a statement (only CREATE TABLE … SELECT holds rows, behind it), so none is expected."""
-    return UnsupportedError(
-        f"seqno {transaction.seqno}: {event.schema_name}.{event.table_name} is changed or emptied by a statement in the middle of "
-        "a transaction; exclude the table in the applier's rules, which works at once, and load it anew"
-    )
-
-
-def _gap_error(transaction: Transaction) -> GapError:
-    missing = ", ".join(f"{name}={value}" for name, value in sorted((transaction.gap or {}).items()))
+def _gap_error(seqno: int, options: dict[str, str]) -> GapError:
+    missing = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
     return GapError(
-        f"seqno {transaction.seqno} is a gap record: the log lacks the transactions before it ({missing or 'no details'}). Bring "
+        f"seqno {seqno} is a gap record: the log lacks the transactions before it ({missing or 'no details'}). Bring "
         "the target's tables to the state from which the log goes on, then trigger the DAG with its parameter `acknowledge_gap` set to "
-        f"{transaction.seqno}. Nothing behind it is applied before that"
+        f"{seqno}. Nothing behind it is applied before that"
     )
 
 
-def _must_part(piece: Piece, transaction: Transaction, limits: Batches) -> bool:
-    if transaction.alone or transaction.gap is not None or transaction.epoch_number != piece.epoch_number:
-        return True
-    if transaction.effect == "records" or not piece.transactions:
-        return False
-    return (
-        piece.rows + transaction.rows > limits.max_rows
-        or piece.image_bytes + transaction.image_bytes > limits.max_bytes
-        or any(piece.definitions.get(name, text) != text for name, text in transaction.definitions.items())
-    )
+def _obstacle(
+    seqno: int, mark: Mark, *, rows: bool, gap_acknowledged: Callable[[int], bool]
+) -> TerminalError | None:
+    if mark.gap is not None and not gap_acknowledged(seqno):
+        return _gap_error(seqno, mark.gap)
+    return mark.refusal or (mark.with_rows if rows else None)
 
 
-def _is_full(piece: Piece, limits: Batches) -> bool:
-    return (
-        piece.transactions >= limits.max_transactions
-        or piece.rows >= limits.max_rows
-        or piece.image_bytes >= limits.max_bytes
-        or piece.last - piece.first + 1 >= MAX_SPAN
-        or (piece.effect == "records" and piece.watermark - piece.since >= MAX_QUIET)
+def _end(piece: Piece, span: Span, place: int, stop: int, limits: Batches) -> int:
+    """The place in front of which a piece that goes on at ``place`` is full; ``stop + 1``: it takes all up to ``stop``."""
+    transactions = span.transactions
+    before = transactions[place] - piece.transactions
+    full = min(
+        stop + 1,
+        piece.first + MAX_SPAN - span.first,
+        bisect_left(transactions, before + limits.max_transactions, place + 1, stop + 1),
     )
+    for sums, taken, most in (
+        (span.rows, piece.rows, limits.max_rows),
+        (span.image_bytes, piece.image_bytes, limits.max_bytes),
+    ):
+        limit = sums[place] - taken + most
+        end = bisect_left(sums, limit, place + 1, stop + 1)
+        # What is beyond the limit is left to the next one, unless it is all there is.
+        full = min(full, end - (end <= stop and sums[end] > limit and transactions[end - 1] > before))
+    quiet = bisect_left(span.watermarks, piece.since + MAX_QUIET, place, stop) + 1
+    return quiet if quiet < full and transactions[quiet] == before else full
 
 
 def pieces(
-    source: Iterable[Transaction], limits: Batches, gap_acknowledged: Callable[[int], bool]
+    source: Iterable[Span], limits: Batches, gap_acknowledged: Callable[[int], bool]
 ) -> Iterator[Piece]:
     """Cuts the log, behind the chain's end, into micro-batches; the last one is marked as tail unless it is full.
 
@@ -215,22 +100,26 @@ def pieces(
     :raises UnsupportedError: behind the pieces before a transaction that the applier refuses.
     """
     piece: Piece | None = None
-    for transaction in source:
-        error: TerminalError | None = transaction.refusal
-        if transaction.gap is not None and not gap_acknowledged(transaction.seqno):
-            error = _gap_error(transaction)
-        if error is not None:
-            yield from _closed(piece)
-            raise error
-        if piece is not None and _must_part(piece, transaction, limits):
-            yield piece
-            piece = None
-        if piece is None:
-            piece = Piece(transaction.seqno, transaction.seqno, transaction.epoch_number)
-        piece.add(transaction)
-        if transaction.alone or _is_full(piece, limits):
-            yield piece
-            piece = None
+    for span in source:
+        for place, stop, mark in span.stretches():
+            rows = span.transactions[place + 1] > span.transactions[place]
+            if error := _obstacle(span.first + place, mark, rows=rows, gap_acknowledged=gap_acknowledged):
+                yield from _closed(piece)
+                raise error
+            if piece is not None and piece.first <= mark.parts:
+                yield piece
+                piece = None
+            while place < stop:
+                piece = piece or Piece(span.first + place, span.first + place, span.epochs[place])
+                piece.since = piece.since or span.known_watermark(place)
+                end = _end(piece, span, place, stop, limits)
+                piece.take(span, place, min(end, stop))
+                if mark.statement and not piece.transactions:
+                    piece.effect, piece.transactions = mark.statement, 1
+                if end <= stop or mark.statement:
+                    yield piece
+                    piece = None
+                place = min(end, stop)
     if piece is not None:
         piece.tail = True
         yield piece

@@ -17,7 +17,6 @@ from itertools import groupby
 
 import structlog
 
-from airflow_provider_tungsten.replicator.batch.cutter import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.files import (
     Uploads,
     copy_manifest,
@@ -32,6 +31,7 @@ from airflow_provider_tungsten.replicator.batch.names import FileNames
 from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.skips import reopen
+from airflow_provider_tungsten.replicator.batch.spans import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
 from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried
 from airflow_provider_tungsten.replicator.binlog.rows import (

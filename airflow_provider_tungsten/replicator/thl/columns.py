@@ -244,11 +244,7 @@ def _codes(column: pa.DictionaryArray) -> pa.Array:
 
 def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[RowRun]:
     names = [batch.column(name) for name in ("schema_name", "table_name", "definition")]
-    key = pa.scalar(0, pa.int64())
-    for column in names:
-        index = column.indices.cast(pa.int64()).fill_null(-1)
-        key = pc.add(pc.multiply(key, len(column.dictionary) + 1), pc.add(index, 1))
-    keys = key.take(places).dictionary_encode()
+    keys = _keys(names).take(places).dictionary_encode()
     ends = [len(places)]
     if len(keys.dictionary) > 1:
         # Stable, and the numbers were given in the order in which the tables first appear.
@@ -257,7 +253,7 @@ def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[
         ends = list(accumulate(counts[number] for number in range(len(counts))))
     columns = _views(batch, kinds)
     labels = [_texts(column) for column in names]
-    order, start = _view(places, "Q"), 0
+    order, start = view(places, "Q"), 0
     for end in ends:
         first = order[start]
         schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
@@ -265,11 +261,36 @@ def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[
         start = end
 
 
+def _keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:
+    """Per event a number, the same where all labels are."""
+    key = pa.scalar(0, pa.int64())
+    for column in columns:
+        index = column.indices.cast(pa.int64()).fill_null(-1)
+        key = pc.add(pc.multiply(key, len(column.dictionary) + 1), pc.add(index, 1))
+    return key
+
+
+def numbered_labels(
+    batch: pa.RecordBatch, names: Sequence[str], where: pa.Array | None = None
+) -> tuple[list[tuple[str, ...]], pa.Array]:
+    """The different combinations of labels, '' for none, in the order in which they first appear; and per event the number
+    of its own.
+
+    :param where: boolean; the other events have null for a number, and their labels do not count.
+    """
+    columns = [batch.column(name) for name in names]
+    keys = _keys(columns)
+    numbers = (keys if where is None else pc.if_else(where, keys, None)).dictionary_encode()
+    firsts = pa.RecordBatch.from_arrays(columns, names).take(pc.index_in(numbers.dictionary, keys))
+    texts = [[text or "" for text in _values(column, _LABEL)] for column in firsts.columns]
+    return list(zip(*texts, strict=True)), numbers.indices
+
+
 def _texts(column: pa.DictionaryArray) -> tuple[list[str], memoryview]:
     """The texts of a column, and per event the number of its own; '' stands for none."""
     texts = column.dictionary.to_pylist()
     numbers = column.indices.cast(pa.int32()).fill_null(len(texts))
-    return [*texts, ""], _view(numbers, "i")
+    return [*texts, ""], view(numbers, "i")
 
 
 def _views(batch: pa.RecordBatch, kinds: pa.Array) -> tuple[memoryview, ...]:
@@ -284,13 +305,14 @@ def _views(batch: pa.RecordBatch, kinds: pa.Array) -> tuple[memoryview, ...]:
     _, offsets, data = payload.buffers()
     ends = memoryview(offsets).cast("i")[payload.offset : payload.offset + len(payload) + 1]
     seqno, commit, rows = numbers
-    views = (_view(kinds, "B"), _view(seqno, "q"), _view(commit, "q"), _view(rows, "i"))
+    views = (view(kinds, "B"), view(seqno, "q"), view(commit, "q"), view(rows, "i"))
     return *views, ends, memoryview(data or b"").cast("B")
 
 
-def _view(column: pa.Array, code: Literal["B", "Q", "i", "q"]) -> memoryview:
-    view: memoryview = memoryview(column.buffers()[1]).cast("B").cast(code)
-    return view[column.offset : column.offset + len(column)]
+def view(column: pa.Array, code: Literal["B", "Q", "i", "q"]) -> memoryview:
+    """The values of a column without nulls, in its own memory."""
+    values: memoryview = memoryview(column.buffers()[1] or b"").cast("B").cast(code)
+    return values[column.offset : column.offset + len(column)]
 
 
 def is_continuous(table: pa.Table) -> bool:

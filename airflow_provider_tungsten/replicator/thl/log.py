@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+
+import pyarrow as pa
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
@@ -249,6 +251,12 @@ class Log:
     def scan(self, first: int, last: int | None = None) -> Iterator[ThlEvent]:
         """The same without payloads (their column is not read), up to the head where ``last`` is None."""
         return self._events(first, last, payload=False)
+
+    def scan_columns(self, first: int, last: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same by columns: those that are named, a row group or less at a time."""
+        for info in self.segments(first, last):
+            with self._unless_purged(info.first):
+                yield from self._open(info.first).batches(first, last, names)
 
     def _events(self, first: int, last: int | None, *, payload: bool) -> Iterator[ThlEvent]:
         last = self._check_range(first, last)

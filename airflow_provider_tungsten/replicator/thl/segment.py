@@ -267,6 +267,11 @@ class SegmentReader:
         for table in self._tables(first, last, None):
             yield from columns.to_runs(table)
 
+    def batches(self, first: int, last: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same events by columns, those that are named; ``seqno`` must be one of them."""
+        for table in self._tables(first, last, names):
+            yield from table.to_batches()
+
     def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
         for group, (least, greatest) in enumerate(self._groups("seqno")):
             if greatest >= first and least <= last:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_tungsten.replicator.batch.chain import Chain
+from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces
+from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
+from airflow_provider_tungsten.replicator.batch.spans import COLUMNS, spans
+from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
+from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent, event_id
 from airflow_provider_tungsten.replicator.thl.log import Log
 
@@ -102,6 +107,19 @@ def events(
         )
         for number, fragment in enumerate(fragments)
     ]
+
+
+def pieces_of(
+    stream: Sequence[ThlEvent],
+    applier: ApplierSettings,
+    *,
+    acknowledged: Collection[int] = (),
+    skipped: Sequence[int] = (),
+    group: int = 10_000,
+) -> Iterator[Piece]:
+    """The micro-batches of a log, which is read ``group`` events at a time."""
+    columns = to_table(stream).select(COLUMNS).to_batches(max_chunksize=group)
+    return pieces(spans(columns, AppliedTables(applier), skipped), applier.batches, acknowledged.__contains__)
 
 
 class Logbook:

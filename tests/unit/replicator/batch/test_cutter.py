@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_tungsten.replicator.batch.cutter import Piece, pieces, transactions
+from airflow_provider_tungsten.replicator.batch.cutter import Piece
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.errors import GapError, UnsupportedError
@@ -22,6 +22,7 @@ from tests.unit.replicator.batch.logs import (
     gap,
     heartbeat,
     make_service,
+    pieces_of,
     position,
     rows,
     statement,
@@ -41,8 +42,7 @@ def cut(
         epoch = seqno if fragments[0]["kind"] == "gap" else epoch
         stream += events(seqno, fragments, epoch)
     found = [] if into is None else into
-    seen = set(acknowledged)
-    for piece in pieces(transactions(stream, AppliedTables(settings)), settings.batches, seen.__contains__):
+    for piece in pieces_of(stream, settings, acknowledged=set(acknowledged)):
         found.append(piece)
     return found
 
@@ -148,7 +148,7 @@ def test_an_acknowledged_gap_begins_a_batch() -> None:
 def test_a_change_of_epoch_is_a_boundary() -> None:
     settings = make_service().appliers["redshift"]
     stream = [*events(0, [rows()], 0), *events(1, [rows()], 1), *events(2, [rows()], 1)]
-    found = pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda _: False)
+    found = pieces_of(stream, settings)
     assert [(piece.first, piece.last, piece.epoch_number) for piece in found] == [(0, 0, 0), (1, 2, 1)]
 
 
@@ -190,7 +190,7 @@ def test_heartbeats_are_nothing_to_load_and_do_not_pile_up_for_longer_than_an_ho
     beats = [(number, events(number, [heartbeat()], 0, second=number * 600)) for number in range(1, 16)]
     settings = make_service().appliers["redshift"]
     stream = [event for _, each in beats for event in each]
-    found = list(pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda seqno: False))
+    found = list(pieces_of(stream, settings))
     assert spans(found) == [(1, 7, "records"), (8, 14, "records"), (15, 15, "records")]
     assert [piece.tail for piece in found] == [False, False, True]
 
@@ -202,5 +202,5 @@ def test_rows_within_the_hour_take_the_heartbeats_along() -> None:
         *events(3, [heartbeat()], 0, second=9000),
     ]
     settings = make_service().appliers["redshift"]
-    (piece,) = pieces(transactions(stream, AppliedTables(settings)), settings.batches, lambda seqno: False)
+    (piece,) = pieces_of(stream, settings)
     assert (piece.first, piece.last, piece.transactions, piece.rows, piece.tail) == (1, 3, 1, 1, True)
