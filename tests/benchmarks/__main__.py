@@ -29,6 +29,7 @@ from airflow_provider_tungsten.replicator.binlog.definition import TableDefiniti
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.redshift.load import Target
+from airflow_provider_tungsten.replicator.runner import Connections, Runner
 from airflow_provider_tungsten.replicator.service import parse_service
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
@@ -226,7 +227,27 @@ class Bench:
             plan_oltp_events_per_s=lambda: log.transactions / self.plan(log, thl),
             stage_oltp_rows_per_s=lambda: self.stage(log, thl, batches),
         )
+        self.figures["end_to_end_oltp_tx_per_s"] = self._end_to_end(log)
         self._peak("extract_oltp", "extract", log)
+
+    def _end_to_end(self, log: LogRange) -> float:
+        """Transactions a second out of the server's log into the target: the whole pass of one process, step after step."""
+        body = service(log, {"max_transactions": SMALL // 8})
+        body["thl"]["url"] = str(self.scratch())
+        schemas = {"target_schema": "end_to_end", "staging_schema": "end_to_end_staging"}
+        body["appliers"][APPLIER] |= {"files": {"url": f"s3://{BUCKET}/end-to-end"}, **schemas}
+        client = self.s3.client()
+        connections = Connections(
+            mysql=lambda _: MySQLEndpoint(**self.endpoint),
+            store=lambda store: open_storage(store.url, s3_client=client),
+            redshift=lambda *_: self.redshift.connect,
+        )
+        started = time.perf_counter()
+        runner = Runner(parse_service(body), connections, appliers=[APPLIER], token=new_token())
+        load = runner.once().appliers[0].load
+        if load is None or load.position.seqno != log.transactions:
+            raise RuntimeError("not everything was loaded")
+        return log.transactions / (time.perf_counter() - started)
 
     def _ratios(self, figure: str, rates: dict[str, float]) -> None:
         for name, rate in rates.items():

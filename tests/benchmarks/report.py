@@ -59,6 +59,7 @@ ROWS: list[tuple[str, str, str, dict[str, str]]] = [
     ("log to compressed CSV in S3, two processes, bulk", "stage_s3_rows_per_s", "rows/s", {}),
     ("the same, single-row transactions", "stage_oltp_rows_per_s", "rows/s", {}),
     ("load into the local Redshift", "load_rows_per_s", "rows/s", {}),
+    ("all steps in one process, single-row transactions", "end_to_end_oltp_tx_per_s", "tx/s", {}),
     ("peak memory above an idle process, any step", "peak_extra_mb_max", "MB", {}),
 ]
 
