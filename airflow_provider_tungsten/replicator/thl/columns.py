@@ -192,7 +192,8 @@ class RowRun:
 
     @cached_property
     def rows(self) -> int:
-        return sum(self.counts[place] for place in self.places)
+        places = pa.Array.from_buffers(pa.uint64(), len(self.places), [None, pa.py_buffer(self.places)])
+        return int(pc.sum(self.batch.column("rows").take(places), min_count=0).as_py())
 
     def piece(self, start: int, end: int) -> RowRun:
         """The run's events from the one at ``places[start]`` to the one before ``places[end]``."""
