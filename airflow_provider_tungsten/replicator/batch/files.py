@@ -20,6 +20,8 @@ from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Stor
 # Many small files wait for the store's answers together; of large ones, which take memory, a few at a time do.
 _UPLOADS = 16
 _UPLOAD_BYTES = 64 * 1024 * 1024
+# Written sooner than handed to another thread, where no answer is waited for.
+_SMALL = 1024 * 1024
 
 
 def manifest_key(first: int, last: int, skipped: Sequence[int] = ()) -> str:
@@ -153,11 +155,14 @@ class Uploads:
 
     def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         """:param source: the content, or an open file, which is closed when it is stored."""
+        self._sizes[key] = size
+        if size <= _SMALL and not self._group.waits:
+            self._put(key, source)
+            return
         while self._running and (len(self._running) >= _UPLOADS or self._bytes + size > _UPLOAD_BYTES):
             self._wait_for_one()
         self._running.append((self._pool.submit(self._put, key, source), size))
         self._bytes += size
-        self._sizes[key] = size
 
     def _put(self, key: str, source: bytes | BinaryIO) -> None:
         self._group.create(key, source)

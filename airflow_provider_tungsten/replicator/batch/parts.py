@@ -7,16 +7,21 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import zstandard
 
+T = TypeVar("T")
+
 # Compressed in pieces of this size.
 CHUNK = 1024 * 1024
-# Of all parts together; compressors take more than a megabyte each.
-_BUFFERED = 64 * CHUNK
+# Of all parts together: CSV that waits for more of its part, and CSV that waits for the background.
+_BUFFERED = 32 * CHUNK
+_AHEAD = 16 * CHUNK
+# Compressors take more than a megabyte each.
 _STREAMS = 16
 
 
@@ -33,33 +38,44 @@ class _Plain:
         return b""
 
 
-def _compressor(compression: str) -> _Compressor:
-    """Level 1 keeps up with the encoder (570 MB/s zstd). No format carries a time, so equal bytes stay equal."""
-    if compression == "zstd":
-        return zstandard.ZstdCompressor(level=1).compressobj()
-    if compression == "gzip":
-        return zlib.compressobj(1, wbits=31)
-    if compression == "bzip2":
-        return bz2.BZ2Compressor(1)
-    return _Plain()
+class _Zstd:
+    """Level 1 keeps up with the encoder. What makes it is used again and again, as making that costs more than a small part.
+
+    :param spare: where it is taken from, and put back to.
+    """
+
+    def __init__(self, spare: list[zstandard.ZstdCompressor]) -> None:
+        self._spare = spare
+        self._maker = spare.pop() if spare else zstandard.ZstdCompressor(level=1)
+        self._stream = self._maker.compressobj()
+        self.compress = self._stream.compress
+
+    def flush(self) -> bytes:
+        rest = self._stream.flush()
+        self._spare.append(self._maker)
+        return rest
 
 
 class Parts:
     """Makes parts that grow at the same time, of any number of tables, in bounded memory.
 
     Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, they
-    wait in one file. Neither file has a name, so that nothing is left of a killed process.
+    wait in one file. No file has a name, so that nothing is left of a killed process.
 
-    :param background: runs the compression; each part gives it one chunk at a time.
+    :param background: one thread, which compresses, hashes and writes while the next CSV is made.
     """
 
     def __init__(self, compression: str, background: Executor) -> None:
-        self.compression = compression
-        self.background = background
-        self._whole = zstandard.ZstdCompressor(level=1)
+        self._compression = compression
+        self._background = background
+        self._packer = zstandard.ZstdCompressor(level=1)
+        self._unpacker = zstandard.ZstdDecompressor()
+        self._spare: list[zstandard.ZstdCompressor] = []
         self._open: dict[PartFile, None] = {}
         self._waiting: BinaryIO | None = None
         self._buffered = 0
+        self._ahead: deque[tuple[Future[Any], int]] = deque()
+        self._ahead_bytes = 0
         self._streams = 0
 
     def new(self) -> PartFile:
@@ -76,7 +92,7 @@ class Parts:
         return True
 
     def came(self, size: int) -> None:
-        """So much more CSV is in memory."""
+        """So much more CSV is held by parts."""
         self._buffered += size
         if self._buffered > _BUFFERED:
             for part in self._open:
@@ -85,136 +101,144 @@ class Parts:
     def went(self, size: int) -> None:
         self._buffered -= size
 
-    def put_aside(self, csv: bytes) -> tuple[int, int]:
-        """Where it lies in the file."""
-        if self._waiting is None:
-            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
-        self._waiting.seek(0, os.SEEK_END)
-        start = self._waiting.tell()
-        self._waiting.write(csv)
-        return start, start + len(csv)
-
-    def taken_back(self, start: int, end: int) -> Iterator[bytes]:
-        """What lies there, a chunk at a time."""
-        if self._waiting is not None:
-            self._waiting.seek(start)
-            for at in range(start, end, CHUNK):
-                yield self._waiting.read(min(CHUNK, end - at))
-
-    def compressed(self, csv: bytes) -> bytes:
-        """Of a part in one piece. The compressor is used again and again, as making one costs more than a small part."""
-        if self.compression == "zstd":
-            return self._whole.compress(csv)
-        compressor = _compressor(self.compression)
-        return compressor.compress(csv) + compressor.flush()
-
     def done(self, part: PartFile, streamed: bool) -> None:
         self._open.pop(part, None)
         self._streams -= streamed
 
+    def in_background(self, work: Callable[[bytes], T], csv: bytes) -> Future[T]:
+        """Does that behind all that came before; where that is too much, some of it must be done first."""
+        while self._ahead and (self._ahead_bytes + len(csv) > _AHEAD or self._ahead[0][0].done()):
+            earlier, size = self._ahead.popleft()
+            self._ahead_bytes -= size
+            earlier.result()
+        future = self._background.submit(work, csv)
+        self._ahead.append((future, len(csv)))
+        self._ahead_bytes += len(csv)
+        return future
+
+    def put_aside(self, csv: bytes) -> tuple[int, int]:
+        """Packed, since most of what a file costs is its size; returns where it lies. Like what follows, in the background."""
+        if self._waiting is None:
+            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
+        start = self._waiting.seek(0, os.SEEK_END)
+        return start, self._waiting.write(self._packer.compress(csv))
+
+    def taken_back(self, start: int, size: int) -> bytes:
+        """What was put aside there."""
+        waiting = cast(BinaryIO, self._waiting)
+        waiting.seek(start)
+        return self._unpacker.decompress(waiting.read(size))
+
+    def compressed(self, csv: bytes) -> bytes:
+        """Of a part in one piece."""
+        if self._compression == "zstd":
+            return self._packer.compress(csv)
+        compressor = self.compressor()
+        return compressor.compress(csv) + compressor.flush()
+
+    def compressor(self) -> _Compressor:
+        """For one part. No format carries a time, so equal bytes stay equal."""
+        if self._compression == "zstd":
+            return _Zstd(self._spare)
+        if self._compression == "gzip":
+            return zlib.compressobj(1, wbits=31)
+        if self._compression == "bzip2":
+            return bz2.BZ2Compressor(1)
+        return _Plain()
+
     def close(self) -> None:
-        """No part is in the making any more."""
+        """No part is in the making any more, nor is the background at work."""
         if self._waiting is not None:
             self._waiting.close()
 
 
 class PartFile:
-    """One part in the making, which :class:`Parts` gave out. Where it is compressed while it grows, a chunk is compressed,
-    hashed and written while the next one is encoded; what grows beyond a chunk is kept in a file.
+    """One part in the making, which :class:`Parts` gave out. It is compressed in one piece where it stays within a chunk, else
+    as a stream: how it grew makes no difference to its bytes. What is longer than a chunk in the end is kept in a file.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._aside: list[tuple[int, int]] = []
         self._streams = False
-        self._running: Future[None] | None = None
-        self._compressor: _Compressor | None = None
-        self._file: BinaryIO | None = None
+        self._is_aside = False
+        self._running: Future[Any] | None = None
         self._pieces: list[bytes] = []
         self._held = 0
-        self._hash = hashlib.sha256()
-        self.size = 0
         self.csv_bytes = 0
+        # The background's.
+        self._aside: list[tuple[int, int]] = []
+        self._compressor: _Compressor | None = None
+        self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._size = 0
 
     def add(self, csv: bytes) -> None:
         self._pieces.append(csv)
         self._held += len(csv)
         self.csv_bytes += len(csv)
         self._parts.came(len(csv))
-        if self._held >= CHUNK and not self._aside:
+        if self._held >= CHUNK and not self._is_aside:
             self._streams = self._streams or self._parts.stream()
             if self._streams:
-                self._stream()
-
-    def _stream(self) -> None:
-        self._wait()
-        self._running = self._parts.background.submit(self._write, self._taken())
-
-    def _taken(self) -> bytes:
-        """What it holds in memory, which it holds no longer."""
-        csv = b"".join(self._pieces)
-        self._parts.went(self._held)
-        self._pieces.clear()
-        self._held = 0
-        return csv
+                self._in_background(self._write)
 
     def spill(self) -> None:
         """Frees the memory that its CSV takes."""
         if self._streams:
-            self._stream()
+            self._in_background(self._write)
         elif self._pieces:
-            self._aside.append(self._parts.put_aside(self._taken()))
+            self._is_aside = True
+            self._in_background(self._put_aside)
 
-    def close(self) -> tuple[bytes | BinaryIO, str]:
-        """Its content, or the open file that holds it, and the SHA-256 of the bytes as stored, hexadecimal."""
-        self._finish()
-        self._take_back()
-        if self._file is None:
-            content = self._parts.compressed(b"".join(self._pieces))
-            self._count(content)
-            return content, self._hash.hexdigest()
-        rest = self._compressed(b"".join(self._pieces), end=True)
-        self._file.write(rest)
-        return self._file, self._hash.hexdigest()
+    def close(self, then: Callable[[bytes | BinaryIO, int, str], T]) -> Future[T]:
+        """Its end.
 
-    def _take_back(self) -> None:
-        """What was put aside, in front of what was not: into memory where it is small."""
-        chunks = (chunk for extent in self._aside for chunk in self._parts.taken_back(*extent))
-        if self.csv_bytes <= CHUNK:
-            self._pieces[:0] = chunks
-        else:
-            for chunk in chunks:
-                self._write(chunk)
+        :param then: is called in the background with its content, or the open file that holds it, the size in bytes, and the
+            SHA-256 of the bytes as stored, hexadecimal.
+        :returns: what that returns.
+        """
+        self._parts.done(self, self._streams)
+        return self._in_background(lambda csv: then(*self._end(csv)))
 
     def discard(self) -> None:
-        self._finish()
-        if self._file is not None:
-            self._file.close()
-
-    def _finish(self) -> None:
-        self._wait()
-        self._parts.went(self._held)
+        """Its end without content."""
         self._parts.done(self, self._streams)
+        self._in_background(lambda _: self._file and self._file.close())
 
-    def _wait(self) -> None:
-        if self._running is not None:
-            self._running.result()
+    def _in_background(self, work: Callable[[bytes], T]) -> Future[T]:
+        """Gives away the CSV that it holds. An error of what came before is the outcome of all that follows."""
+        before = self._running
 
-    def _write(self, chunk: bytes) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tungsten-part-")
-        self._file.write(self._compressed(chunk))
+        def behind(csv: bytes) -> T:
+            if before is not None:
+                before.result()
+            return work(csv)
 
-    def _compressed(self, chunk: bytes, end: bool = False) -> bytes:
-        if self._compressor is None:
-            self._compressor = _compressor(self._parts.compression)
-        data = self._compressor.compress(chunk)
-        if end:
-            data += self._compressor.flush()
-            self._compressor = None
-        self._count(data)
-        return data
+        csv = b"".join(self._pieces)
+        self._pieces.clear()
+        self._parts.went(self._held)
+        self._held = 0
+        self._running = future = self._parts.in_background(behind, csv)
+        return future
 
-    def _count(self, data: bytes) -> None:
+    def _put_aside(self, csv: bytes) -> None:
+        self._aside.append(self._parts.put_aside(csv))
+
+    def _end(self, rest: bytes) -> tuple[bytes | BinaryIO, int, str]:
+        aside = (self._parts.taken_back(*extent) for extent in self._aside)
+        if self.csv_bytes <= CHUNK:
+            content = self._parts.compressed(b"".join([*aside, rest]))
+            return content, len(content), hashlib.sha256(content).hexdigest()
+        for csv in aside:
+            self._write(csv)
+        self._write(rest, end=True)
+        return cast(BinaryIO, self._file), self._size, self._hash.hexdigest()
+
+    def _write(self, csv: bytes, *, end: bool = False) -> None:
+        if self._compressor is None or self._file is None:
+            self._compressor = self._parts.compressor()
+            self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(CHUNK, prefix="tungsten-part-"))
+        data = self._compressor.compress(csv) + (self._compressor.flush() if end else b"")
         self._hash.update(data)
-        self.size += len(data)
+        self._size += len(data)
+        self._file.write(data)

@@ -80,7 +80,8 @@ class AppliedTables:
             )
         self._take_name((draft.schema, draft.table), (logged.schema, logged.table))
         kept = {each.index for each in draft.fields}
-        check_supported(logged.without({name for index, name in enumerate(columns) if index not in kept}))
+        left_out = {name for index, name in enumerate(columns) if index not in kept}
+        check_supported(logged.without(left_out) if left_out else logged)
         key = tuple(str(each.value) if each.index is None else each.index for each in draft.key)
         return AppliedTable(logged, draft.definition(), key, draft.output(), tuple(draft.rows))
 

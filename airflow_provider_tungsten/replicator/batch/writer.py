@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
+from typing import BinaryIO
 
 import structlog
 
@@ -99,7 +100,7 @@ def write_batch(
     ):
         applied = AppliedTables(applier, service.filters)
         batch = _Batch(log, plan, service.service, applier_name, applier, applied, uploads, parts, progress)
-        tables = tuple(batch.write(f"{applier.files.url}/{service.service}/{applier_name}"))
+        tables = tuple(batch.write())
     # Parts of a table that had to be written anew: whoever reads folders, not manifests, would count them.
     for key in uploads.keys - {key for table in tables for key in table.keys}:
         store.delete(key)
@@ -141,29 +142,28 @@ class _Batch:
         self._parts = parts
         self._progress = progress
         self._names = applier.file_names(service, applier_name)
+        self._url = f"{applier.files.url}/{service}/{applier_name}"
         self._tables = tables
         self._workspace = Workspace()
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}
 
-    def write(self, url: str) -> list[TableBatch]:
+    def write(self) -> list[TableBatch]:
         """Every table's share, in name order; all files but the batch manifest are stored when this returns."""
         done: dict[TableName, _TableWriter] = {}
         collided = self._pass(done, None)
         while collided:
             collided = self._pass(done, collided)
-        tables = [share for share in (writer.finish() for writer in done.values()) if share.parts]
+        shares = [writer.end() for writer in done.values()]
+        tables = [share for share in (future.result() for future in shares) if share.parts]
         self._uploads.wait()
-        if self._applier.copy_manifests:
-            tables = [self._with_copy_manifest(table, url) for table in tables]
-            self._uploads.wait()
         return sorted([*tables, *self._truncated.values()], key=lambda table: (table.schema, table.table))
 
     def _pass(self, done: dict[TableName, _TableWriter], only: set[TableName] | None) -> set[TableName]:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
         collided: set[TableName] = set()
         rows = reported = 0
-        for run in self._runs():
+        for run in self._log.read_runs(self._plan.first, self._plan.last, self._plan.skipped):
             if isinstance(run, ThlEvent):
                 self._check_statement(run)
                 continue
@@ -177,6 +177,8 @@ class _Batch:
                 writer = done[name] = self._new_writer(name, run.definition)
             try:
                 writer.add(run)
+                if run.is_last:
+                    writer.end()
             except SentinelCollision:
                 done.pop(name).discard()
                 collided.add(name)
@@ -187,14 +189,6 @@ class _Batch:
                     self._progress(rows, self._plan.rows)
                     reported = rows
         return collided
-
-    def _runs(self) -> Iterator[ThlEvent | RowRun]:
-        """The range, without what is skipped."""
-        first = self._plan.first
-        for seqno in (*self._plan.skipped, self._plan.last + 1):
-            if first < seqno:
-                yield from self._log.read_runs(first, seqno - 1)
-            first = seqno + 1
 
     def _new_writer(self, name: TableName, definition: str) -> _TableWriter:
         candidate = self._candidates[name]
@@ -234,6 +228,7 @@ class _Batch:
             self._applier.batches.part_bytes,
             self._parts,
             self._uploads,
+            self._url if self._applier.copy_manifests else None,
         )
 
     def _check_statement(self, event: ThlEvent) -> None:
@@ -249,13 +244,6 @@ class _Batch:
                     self._truncated[name] = TableBatch(
                         *name, event.definition or "", {}, "", "", truncate=True
                     )
-
-    def _with_copy_manifest(self, table: TableBatch, url: str) -> TableBatch:
-        data = copy_manifest(table.parts, url)
-        stem = table_stem(table.schema, table.table, self._plan.first, self._plan.last)
-        key = f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.manifest"
-        self._uploads.put(key, data, len(data))
-        return replace(table, copy_manifest=key)
 
 
 def _replanned(plan: Plan, what: str) -> ConfigurationError:
@@ -289,7 +277,9 @@ class _TableWriter:
         part_bytes: int,
         parts: Parts,
         uploads: Uploads,
+        url: str | None,
     ) -> None:
+        """:param url: of the applier's folder, for the COPY manifest; None: the target needs none."""
         self._table = table
         self._definition = definition
         self._rows = rows
@@ -299,12 +289,14 @@ class _TableWriter:
         self._plan = plan
         self._names = names
         self._part_bytes = part_bytes
-        self._new_part = parts.new
+        self._files = parts
         self._uploads = uploads
+        self._url = url
         self._row_id = 1
         self._opcodes: Counter[str] = Counter()
         self._conversions: Counter[str] = Counter()
-        self._parts: list[Part] = []
+        self._parts: list[Future[Part]] = []
+        self._share: Future[TableBatch] | None = None
         self._open: dict[str, _OpenPart] = {}
         self._numbers: dict[str, int] = defaultdict(int)
 
@@ -338,7 +330,7 @@ class _TableWriter:
         while start < len(run.places):
             part = self._open.get(partition)
             if part is None:
-                part = self._open[partition] = _OpenPart(self._new_part())
+                part = self._open[partition] = _OpenPart(self._files.new())
                 part.file.add(self._titles)
             start += self._add(run, start, part)
             if part.file.csv_bytes >= self._part_bytes:
@@ -374,29 +366,37 @@ class _TableWriter:
         if not part.rows:
             part.file.discard()  # filters left nothing
             return
-        source, sha256 = part.file.close()
-        target = self._table.definition
-        key = self._names.key(
-            (target.schema, target.table),
-            partition,
-            (self._plan.first, self._plan.last),
-            self._numbers[partition],
-            sha256,
-        )
+        number = self._numbers[partition]
         self._numbers[partition] += 1
-        self._parts.append(Part(key, part.rows, part.file.size, part.file.csv_bytes, sha256, partition))
-        self._uploads.put(key, source, part.file.size)
+
+        def stored(source: bytes | BinaryIO, size: int, sha256: str) -> Part:
+            target = self._table.definition
+            seqnos = self._plan.first, self._plan.last
+            key = self._names.key((target.schema, target.table), partition, seqnos, number, sha256)
+            self._uploads.put(key, source, size)
+            return Part(key, part.rows, size, part.file.csv_bytes, sha256, partition)
+
+        self._parts.append(part.file.close(stored))
+
+    def end(self) -> Future[TableBatch]:
+        """No rows come any more.
+
+        :returns: the table's share; all of its files are on their way to the store then.
+        """
+        if self._share is None:
+            for partition in list(self._open):
+                self._close_part(partition)
+            self._share = self._files.in_background(lambda _: self._finished(), b"")
+        return self._share
 
     def discard(self) -> None:
         """Ends without a share. Parts that are stored already are removed when the batch is whole."""
         for part in self._open.values():
             part.file.discard()
 
-    def finish(self) -> TableBatch:
-        """The table's share, without its COPY manifest."""
-        for partition in list(self._open):
-            self._close_part(partition)
+    def _finished(self) -> TableBatch:
         target = self._table.definition
+        parts = tuple(part.result() for part in self._parts)
         if self._conversions:
             logger.info(
                 "values converted",
@@ -411,10 +411,19 @@ class _TableWriter:
             self._definition if target == self._table.logged else target.json,
             dict(sorted(self._opcodes.items())),
             self._null,
-            "",
-            tuple(self._parts),
+            "" if self._url is None or not parts else self._listed(parts, self._url),
+            parts,
             conversions=dict(sorted(self._conversions.items())),
         )
+
+    def _listed(self, parts: tuple[Part, ...], url: str) -> str:
+        """Name of the COPY manifest."""
+        data = copy_manifest(parts, url)
+        target = self._table.definition
+        stem = table_stem(target.schema, target.table, self._plan.first, self._plan.last)
+        key = f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.manifest"
+        self._uploads.put(key, data, len(data))
+        return key
 
     def _refused(self, seqno: int, error: ValueRefused) -> DataError:
         name = self._table.logged.name

@@ -245,9 +245,7 @@ def names(definition: TableDefinition) -> tuple[str, ...]:
 def numbered(definition: TableDefinition, output: Output) -> set[str]:
     """Columns of ENUM and SET that are to be written as their numbers."""
     made = zip(definition.columns, output.columns, strict=bool(output.columns))
-    return {
-        column.name for column, choice in made if any(step.kind == "number" for step in choice.transforms)
-    }
+    return {column.name for column, choice in made for step in choice.transforms if step.kind == "number"}
 
 
 def fields(definition: TableDefinition, numbers: Collection[str] = ()) -> list[_Field]:

@@ -145,6 +145,8 @@ class Draft:
 
     def output(self) -> Output:
         """What becomes of the rows."""
+        if self._is_as_logged():
+            return Output(skip=frozenset(self.skip), rules=tuple(self.dropped))
         kept = {each.index: each for each in self.fields if each.index is not None}
         columns = tuple(
             OutputColumn(True, kept[index].transforms) if index in kept else OutputColumn(False)
@@ -158,6 +160,12 @@ class Draft:
             tuple(each.value for at, each in added if at > first),
             frozenset(self.skip),
             tuple(self.dropped),
+        )
+
+    def _is_as_logged(self) -> bool:
+        """Whether no filter touches a value or column of it, as is so with most tables."""
+        return len(self.fields) == len(self.logged.columns) and not any(
+            each.transforms or each.index != at for at, each in enumerate(self.fields)
         )
 
     def _origin(self, each: Field) -> str:

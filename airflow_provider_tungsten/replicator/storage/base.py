@@ -150,7 +150,11 @@ class Group:
     """Many new objects, which are all there, whole and durable, when :meth:`finish` returns, and maybe not before.
 
     In a folder that costs a fraction of making each durable by itself; a store that has no such thing writes each at once.
+
+    :cvar waits: whether :meth:`create` waits for a store's answer, so that many at a time are faster than one by one.
     """
+
+    waits = True
 
     def __init__(self, store: Storage, token: str) -> None:
         self._store = store

@@ -285,6 +285,8 @@ class LocalStorage:
 class _LocalGroup(Group):
     """Hidden files until :meth:`finish`, which syncs all of them before the first gets its name, and each folder once."""
 
+    waits = False
+
     def __init__(self, store: LocalStorage, folder: Path, hidden: Path) -> None:
         super().__init__(store, "")
         self._folder = folder

@@ -21,6 +21,9 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 # What is made, written and read at a time: a row group.
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_EVENTS = 16_384
+# What is read at a time where each table's rows are wanted together and a row group has less of each than this.
+RUN_BYTES = 256 * 1024
+WINDOW_BYTES = 64 * 1024 * 1024
 
 UNKNOWN_SHARD = "#UNKNOWN"
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -50,6 +53,7 @@ _TYPES: dict[str, pa.DataType] = {
 SCHEMA = pa.schema([pa.field(name, type_) for name, type_ in _TYPES.items()])
 REPETITIVE = ["source_id", *(name for name, type_ in _TYPES.items() if type_ == _LABEL)]
 WITHOUT_PAYLOAD = [name for name in _TYPES if name != "payload"]
+_OF_RUNS = ["schema_name", "table_name", "definition", "seqno", "commit_ts", "rows", "event_id", "gtid"]
 Taken = tuple[int, dict[str, Any], dict[int, dict[str, str]]]
 _PLACE = {name: place for place, name in enumerate(_TYPES)}
 
@@ -159,6 +163,7 @@ class RowRun:
     :param seqnos, commits: int64, commit times in microseconds.
     :param counts: rows of each event, int32.
     :param offsets: of each event's row images in ``payload``, int32, and one behind the last.
+    :param is_last: no event of that table and definition follows in the range that is read.
     """
 
     schema_name: str
@@ -172,6 +177,7 @@ class RowRun:
     counts: memoryview
     offsets: memoryview
     payload: memoryview
+    is_last: bool = field(default=False, kw_only=True)
     _strings: dict[str, list[str | None]] = field(
         default_factory=dict, repr=False, compare=False, kw_only=True
     )
@@ -185,7 +191,7 @@ class RowRun:
         return self._texts("gtid")
 
     def _texts(self, name: str) -> list[str | None]:
-        """Of all events in the columns; made once, also for the pieces of a run."""
+        """Of all events in the columns; made once for all runs of them."""
         if name not in self._strings:
             self._strings[name] = self.batch.column(name).to_pylist()
         return self._strings[name]
@@ -220,20 +226,27 @@ class RowRun:
         return replace(self, offsets=memoryview(offsets), payload=memoryview(b"".join(images)))
 
 
-def to_runs(table: pa.Table) -> Iterator[ThlEvent | RowRun]:
-    """The rows of a table of ``SCHEMA``: row events as runs, one a table, the tables in the order in which they first
-    appear; what is no row event comes before them, one by one.
+def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
+    """The rows of batches of ``SCHEMA``, one behind the other: row events as runs, one a table, the tables in the order in which
+    they first appear; what is no row event comes before them, one by one.
 
-    A run costs as much as a hundred rows, an event in it little more than its row images.
+    A run costs as much as a hundred rows, an event in it little more than its row images. So where row groups make runs of less
+    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold.
     """
-    for batch in table.to_batches():
+    window = _Window()
+    for batch in batches:
         kinds = _codes(batch.column("kind"))
         places = pc.indices_nonzero(pc.less(kinds, len(KINDS)))
         if len(places) < len(batch):
             others = pc.indices_nonzero(pc.equal(kinds, len(KINDS)))
             yield from to_events(pa.Table.from_batches([batch.take(others)]))
-        if len(places):
-            yield from _runs(batch, kinds, places)
+            batch, kinds = batch.take(places), kinds.take(places)
+        if not window.has_room(batch):
+            yield from window.runs(is_last=False)
+            window = _Window()
+        if len(batch):
+            window.add(batch, kinds)
+    yield from window.runs(is_last=True)
 
 
 def _codes(column: pa.DictionaryArray) -> pa.Array:
@@ -243,23 +256,90 @@ def _codes(column: pa.DictionaryArray) -> pa.Array:
     return codes.take(column.indices).fill_null(len(KINDS))
 
 
-def _runs(batch: pa.RecordBatch, kinds: pa.Array, places: pa.Array) -> Iterator[RowRun]:
-    names = [batch.column(name) for name in ("schema_name", "table_name", "definition")]
-    keys = _keys(names).take(places).dictionary_encode()
-    ends = [len(places)]
-    if len(keys.dictionary) > 1:
-        # Stable, and the numbers were given in the order in which the tables first appear.
-        places = places.take(pc.array_sort_indices(keys.indices))
-        counts = {count["values"]: count["counts"] for count in pc.value_counts(keys.indices).to_pylist()}
-        ends = list(accumulate(counts[number] for number in range(len(counts))))
-    columns = _views(batch, kinds)
-    labels = [_texts(column) for column in names]
-    order, start = view(places, "Q"), 0
-    for end in ends:
-        first = order[start]
-        schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
-        yield RowRun(schema, table, definition, order[start:end], batch, *columns)
-        start = end
+class _Window:
+    """Row events. Where there is too little of each table, those that come next join them: their payloads are brought together
+    at once, so that none stays in memory twice."""
+
+    def __init__(self) -> None:
+        self._groups: list[pa.Table] = []
+        self._ends: list[pa.Array] = [pa.array([0], pa.int32())]
+        self._payload = memoryview(b"")
+        self._filled = 0
+        self._bytes = 0
+        self._is_joined = True
+
+    def has_room(self, batch: pa.RecordBatch) -> bool:
+        return not self._groups or (self._is_joined and self._bytes + batch.nbytes <= WINDOW_BYTES)
+
+    def add(self, batch: pa.RecordBatch, kinds: pa.Array) -> None:
+        """:raises CorruptLogError: an event without what every event has."""
+        if any(batch.column(name).null_count for name in ("seqno", "commit_ts", "rows")):
+            raise CorruptLogError(
+                "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
+            )
+        payload = batch.column("payload").fill_null(b"")
+        _, offsets, data = payload.buffers()
+        ends = pa.Array.from_buffers(pa.int32(), len(payload) + 1, [None, offsets], offset=payload.offset)
+        start, end = ends[0].as_py(), ends[-1].as_py()
+        self._ends.append(pc.add(ends[1:], pa.scalar(self._filled - start, pa.int32())))
+        self._take(memoryview(data or b"").cast("B")[start:end])
+        self._is_joined = end - start < len(batch.column("definition").dictionary) * RUN_BYTES
+        self._bytes += batch.nbytes
+        group = pa.Table.from_batches([batch.select(_OF_RUNS)])
+        self._groups.append(group.append_column("code", kinds))
+
+    def _take(self, images: memoryview) -> None:
+        if not self._groups:
+            self._payload = images
+        else:
+            if len(self._groups) == 1:
+                first = self._payload
+                # Pages of it that are never touched take no memory.
+                self._payload = memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
+                self._payload[: self._filled] = first
+            self._payload[self._filled : self._filled + len(images)] = images
+        self._filled += len(images)
+
+    def runs(self, *, is_last: bool) -> Iterator[RowRun]:
+        if not self._groups:
+            return
+        (batch,) = pa.concat_tables(self._groups).unify_dictionaries().combine_chunks().to_batches()
+        columns: tuple[memoryview, ...] = (
+            view(batch.column("code"), "B"),
+            view(batch.column("seqno"), "q"),
+            view(batch.column("commit_ts"), "q"),
+            view(batch.column("rows"), "i"),
+            view(pa.concat_arrays(self._ends), "i"),
+            self._payload[: self._filled],
+        )
+        names = [batch.column(name) for name in ("schema_name", "table_name", "definition")]
+        places, ends = _by_table(names)
+        labels = [_texts(column) for column in names]
+        strings: dict[str, list[str | None]] = {}
+        start = 0
+        for end in ends:
+            first = places[start]
+            schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
+            yield RowRun(
+                schema,
+                table,
+                definition,
+                places[start:end],
+                batch,
+                *columns,
+                is_last=is_last,
+                _strings=strings,
+            )
+            start = end
+
+
+def _by_table(names: Sequence[pa.DictionaryArray]) -> tuple[memoryview, list[int]]:
+    """Places of the events, those of one table together, and where among them each table ends."""
+    numbers = _keys(names).dictionary_encode().indices
+    counts = {count["values"]: count["counts"] for count in pc.value_counts(numbers).to_pylist()}
+    # Stable, and the numbers were given in the order in which the tables first appear.
+    places = pc.array_sort_indices(numbers)
+    return view(places, "Q"), list(accumulate(counts[number] for number in range(len(counts))))
 
 
 def _keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:
@@ -292,22 +372,6 @@ def _texts(column: pa.DictionaryArray) -> tuple[list[str], memoryview]:
     texts = column.dictionary.to_pylist()
     numbers = column.indices.cast(pa.int32()).fill_null(len(texts))
     return [*texts, ""], view(numbers, "i")
-
-
-def _views(batch: pa.RecordBatch, kinds: pa.Array) -> tuple[memoryview, ...]:
-    payload = batch.column("payload")
-    numbers = [batch.column(name) for name in ("seqno", "commit_ts", "rows")]
-    if any(column.null_count for column in numbers):
-        raise CorruptLogError(
-            "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
-        )
-    if payload.null_count:
-        payload = payload.fill_null(b"")
-    _, offsets, data = payload.buffers()
-    ends = memoryview(offsets).cast("i")[payload.offset : payload.offset + len(payload) + 1]
-    seqno, commit, rows = numbers
-    views = (view(kinds, "B"), view(seqno, "q"), view(commit, "q"), view(rows, "i"))
-    return *views, ends, memoryview(data or b"").cast("B")
 
 
 def view(column: pa.Array, code: Literal["B", "Q", "i", "q"]) -> memoryview:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
+from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
@@ -240,13 +241,21 @@ class Log:
         """
         return self._events(first, last, payload=True)
 
-    def read_runs(self, first: int, last: int) -> Iterator[ThlEvent | RowRun]:
+    def read_runs(self, first: int, last: int, without: Sequence[int] = ()) -> Iterator[ThlEvent | RowRun]:
         """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
-        come as runs.
+        come as runs, and as much of the log in memory at a time as a run can be made of (:func:`columns.to_runs`).
+
+        :param without: seqnos that are left out, in order.
         """
-        for info in self.segments(first, last):
-            with self._unless_purged(info.first):
-                yield from self._open(info.first).runs(first, last)
+        yield from columns.to_runs(self._batches(first, last, without))
+
+    def _batches(self, first: int, last: int, without: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        for seqno in (*without, last + 1):
+            if first < seqno:
+                for info in self.segments(first, seqno - 1):
+                    with self._unless_purged(info.first):
+                        yield from self._open(info.first).batches(first, seqno - 1)
+            first = seqno + 1
 
     def scan(self, first: int, last: int | None = None) -> Iterator[ThlEvent]:
         """The same without payloads (their column is not read), up to the head where ``last`` is None."""

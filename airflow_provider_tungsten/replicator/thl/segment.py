@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError, TungstenError
 from airflow_provider_tungsten.replicator.thl import columns
-from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 
 FORMAT = 1
@@ -262,13 +261,8 @@ class SegmentReader:
         for table in self._tables(first, last, None if payload else columns.WITHOUT_PAYLOAD):
             yield from columns.to_events(table)
 
-    def runs(self, first: int, last: int) -> Iterator[ThlEvent | RowRun]:
-        """The same events, row group by row group as :func:`columns.to_runs` orders them."""
-        for table in self._tables(first, last, None):
-            yield from columns.to_runs(table)
-
-    def batches(self, first: int, last: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The same events by columns, those that are named; ``seqno`` must be one of them."""
+    def batches(self, first: int, last: int, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The same events by columns, those that are named (``seqno`` must be one of them) or all."""
         for table in self._tables(first, last, names):
             yield from table.to_batches()
 

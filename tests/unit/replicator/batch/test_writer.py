@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from airflow_provider_tungsten.replicator.batch import parts
 from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
@@ -27,6 +28,7 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
+from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
 from tests.unit.replicator.durability import Disk
@@ -144,6 +146,31 @@ def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook
         "none": bytes,
     }
     assert plain[compression](stored).endswith(b",2,\\N\n")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_how_much_is_read_and_kept_at_a_time_makes_no_difference_to_names_and_bytes(
+    book: Logbook, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"csv": {"compression": compression}}
+    monkeypatch.setattr(parts, "CHUNK", 3000)
+    for segment in range(6):
+        changes = [(number, f"{segment}x{number}") for number in range(20)]
+        book.add(*[rows(definition, *changes) for definition in (ORDERS, ITEMS, ORDERS) * 4])
+    plan = plans(book, **settings)[0]
+    first = write(book, plan, **settings)
+    once = contents(book.store)
+    assert all(table.parts[0].csv_bytes > 2 * parts.CHUNK for table in first.tables)
+    for limits in ({"RUN_BYTES": 0}, {"WINDOW_BYTES": 5000}):
+        for name, value in limits.items():
+            monkeypatch.setattr(columns, name, value)
+        for streams, buffered in ((0, 2**20), (1, 500), (0, 500)):
+            monkeypatch.setattr(parts, "_STREAMS", streams)
+            monkeypatch.setattr(parts, "_BUFFERED", buffered)
+            for key in once:
+                book.store.delete(key)
+            assert write(book, plan, **settings) == first
+            assert contents(book.store) == once
 
 
 def test_a_part_ends_at_its_size_and_an_events_end(book: Logbook) -> None:

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
+from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import RowRun, to_runs, to_table
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, WIDER, Logbook, events, image, rows, statement
@@ -68,7 +69,7 @@ def test_the_runs_of_interleaved_tables_hold_what_their_events_hold_one_by_one(l
     chance = random.Random(limit)
     log = [mixed(chance, seqno) for seqno in range(300)]
     # Columns that begin behind the beginning of their buffers, as those of a range do.
-    found = list(to_runs(to_table(log).slice(7)))
+    found = list(to_runs(to_table(log).slice(7).to_batches()))
     runs = [run for run in found if isinstance(run, RowRun)]
     others = [event for event in found if isinstance(event, ThlEvent)]
     assert others == [event for event in log[7:] if event.kind not in ROW_KINDS]
@@ -85,6 +86,37 @@ def test_the_runs_of_interleaved_tables_hold_what_their_events_hold_one_by_one(l
         )
 
 
+@pytest.mark.parametrize("run_bytes", [0, 2**20])
+def test_runs_reach_over_row_groups_where_these_hold_too_little_of_a_table(
+    run_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "RUN_BYTES", run_bytes)
+    monkeypatch.setattr(columns, "WINDOW_BYTES", 50_000)
+    chance = random.Random(run_bytes)
+    log = [mixed(chance, seqno) for seqno in range(300)]
+    groups = [to_table(log[at : at + 20]).slice(at == 40).to_batches()[0] for at in range(0, 300, 20)]
+    held = [event for event in log if event.seqno != 40]
+    found = list(to_runs(groups))
+    assert [event for event in found if isinstance(event, ThlEvent)] == [
+        event for event in held if event.kind not in ROW_KINDS
+    ]
+    for definition in (ORDERS, ITEMS):
+        mine = [run for run in found if isinstance(run, RowRun) and run.table_name == definition.table]
+        assert by_runs(mine, 2**30) == one_by_one(definition, held)
+        assert [run.is_last for run in mine] == [False] * (len(mine) - 1) + [True]
+        assert len(mine) == len(groups) if not run_bytes else 1 < len(mine) < len(groups) / 2
+
+
+def test_seqnos_that_are_left_out_are_in_no_run(tmp_path: Path) -> None:
+    book = Logbook(tmp_path)
+    book.add(rows(ORDERS), rows(ORDERS), rows(ORDERS), rows(ORDERS))
+    for without in ([], [1], [2, 3], [4], [1, 2, 3, 4]):
+        runs = [run for run in book.log.read_runs(1, 4, without) if isinstance(run, RowRun)]
+        seqnos = [run.seqnos[place] for run in runs for place in run.places]
+        assert seqnos == [seqno for seqno in range(1, 5) if seqno not in without]
+        assert [run.is_last for run in runs] == [True] * bool(seqnos)
+
+
 def test_a_change_of_the_definition_begins_a_run(tmp_path: Path) -> None:
     book = Logbook(tmp_path)
     book.add(rows(ORDERS), rows(WIDER, count=1), rows(ORDERS))
@@ -94,7 +126,7 @@ def test_a_change_of_the_definition_begins_a_run(tmp_path: Path) -> None:
 
 def test_a_rewritten_run_holds_the_new_images_and_nothing_of_other_tables() -> None:
     log = [event for seqno in range(4) for event in events(seqno, [rows((ORDERS, ITEMS)[seqno % 2])], 0)]
-    (run, _) = (run for run in to_runs(to_table(log)) if isinstance(run, RowRun))
+    (run, _) = (run for run in to_runs(to_table(log).to_batches()) if isinstance(run, RowRun))
     changed = run.rewritten(lambda payload, kind, count: image((9, "new")) * (kind + 1))
     assert bytes(changed.payload) == image((9, "new")) * 2
     assert b"9,new" in by_runs([changed], 2**30)
@@ -102,7 +134,7 @@ def test_a_rewritten_run_holds_the_new_images_and_nothing_of_other_tables() -> N
 
 def whole() -> RowRun:
     log = [event for seqno in range(3) for event in events(seqno, [rows(ORDERS)], 0)]
-    return next(run for run in to_runs(to_table(log)) if isinstance(run, RowRun))
+    return next(run for run in to_runs(to_table(log).to_batches()) if isinstance(run, RowRun))
 
 
 @pytest.mark.parametrize(
