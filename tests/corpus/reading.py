@@ -82,16 +82,17 @@ def read(
     include: Sequence[str] = ("*.*",),
     exclude: Sequence[str] = (),
     exclude_columns: Sequence[str] = (),
+    dump: str = "",
 ) -> Reading:
-    """:param name: file below the corpus' folder."""
-    source = FilesSource(
-        FOLDER / name,
-        Start.parse(start or "earliest"),
-        TableRules(include=tuple(include), exclude=tuple(exclude), exclude_columns=tuple(exclude_columns)),
-    )
+    """:param name: file below the corpus' folder. ``dump``: what `mysqldump --no-data` would have written."""
+    rules = TableRules(include=tuple(include), exclude=tuple(exclude), exclude_columns=tuple(exclude_columns))
     failure = None
     with TemporaryDirectory(prefix="tungsten-corpus-") as folder:
         storage = open_storage(folder)
+        schema_dump = Path(folder) / "dump.sql" if dump else None
+        if schema_dump is not None:
+            schema_dump.write_text(dump)
+        source = FilesSource(FOLDER / name, Start.parse(start or "earliest"), rules, schema_dump=schema_dump)
         try:
             extract_files("corpus", source, storage, token="test")
         except TungstenError as error:
@@ -140,12 +141,23 @@ class Case:
     exclude: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
     system: bool = False
+    dump: str = ""
 
     def __str__(self) -> str:
-        return self.name.rpartition("/")[2] + (f" from {self.start}" if self.start else "")
+        return (
+            self.name.rpartition("/")[2]
+            + (f" from {self.start}" if self.start else "")
+            + " with a dump" * bool(self.dump)
+        )
 
     def read(self) -> Reading:
-        return read(self.name, start=self.start, exclude=self.exclude, exclude_columns=self.exclude_columns)
+        return read(
+            self.name,
+            start=self.start,
+            exclude=self.exclude,
+            exclude_columns=self.exclude_columns,
+            dump=self.dump,
+        )
 
     def check(self, monkeypatch: pytest.MonkeyPatch) -> Reading:
         if self.system:

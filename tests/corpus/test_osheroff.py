@@ -22,6 +22,21 @@ SAKILA = {
     **{"film_actor": 5462, "film_category": 1000, "film_text": 1000, "inventory": 4581, "language": 6},
     **{"payment": 16049, "rental": 16044, "staff": 2, "store": 2},
 }
+# A transaction that is compressed.
+MOVIES = (
+    "CREATE DATABASE demo; USE demo; CREATE TABLE movies (id INT NOT NULL PRIMARY KEY, title VARCHAR(256) NOT NULL, "
+    "year INT NOT NULL, country VARCHAR(256) NOT NULL, genre VARCHAR(256) NOT NULL, cast VARCHAR(1024) NOT NULL, "
+    "director VARCHAR(512) NOT NULL, composer VARCHAR(256) NOT NULL, writers VARCHAR(256) NOT NULL, "
+    "camera VARCHAR(256) NOT NULL, studio VARCHAR(256) NOT NULL) DEFAULT CHARSET=utf8mb4;"
+)
+BEFORE = (
+    *("1", "Once Upon a Time in the West", "1968", "Italy", "Western"),
+    "Claudia Cardinale|Charles Bronson|Henry Fonda|Gabriele Ferzetti|Frank Wolff|Al Mulock|Jason Robards|Woody Strode|"
+    "Jack Elam|Lionel Stander|Paolo Stoppa|Keenan Wynn|Aldo Sambrell",
+    *("Sergio Leone", "Ennio Morricone", "Sergio Leone|Sergio Donati|Dario Argento|Bernardo Bertolucci"),
+    *("Tonino Delli Colli", "Paramount Pictures"),
+)
+MOVIE = (("D", *BEFORE), ("I", *BEFORE[:4], "Western|Action", *BEFORE[5:]))
 
 CASES = [
     # Padding that Aurora marks as ignorable is passed over; the file ends in the transaction behind it.
@@ -44,6 +59,21 @@ CASES = [
         | {f"sakila.{table}": f"ddl 1, insert {rows}" for table, rows in SAKILA.items()},
     ),
     refused("osheroff/mysql-bin.compressed", UnsupportedError, rf":236, .*: demo\.movies: {UNNAMED}"),
+    # With names from elsewhere.
+    Case("osheroff/mysql-bin.compressed", {"demo.movies": "update 1"}, rows=MOVIE, dump=MOVIES),
+    Case(
+        "osheroff/mysql-bin.checksum-none",
+        {
+            "account_db.account": "ddl 1, insert 2, update 2",
+            "account_db.message": "ddl 1, insert 7",
+            "account_db.refresh_token": "ddl 1, insert 24",
+            "meeteam_file_storage.meeteam_fs_storage": "insert 1",
+        },
+        dump="CREATE DATABASE account_db DEFAULT CHARACTER SET utf8mb3; "
+        "CREATE DATABASE meeteam_file_storage DEFAULT CHARACTER SET utf8mb3; USE meeteam_file_storage; "
+        "CREATE TABLE meeteam_fs_storage (id CHAR(36) NOT NULL, b DATETIME NOT NULL, c DATETIME, d VARCHAR(200), e INT, "
+        "f VARCHAR(36), g VARCHAR(64), h INT, i INT, j TINYINT, PRIMARY KEY (id));",
+    ),
 ]
 
 

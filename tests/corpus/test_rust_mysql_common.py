@@ -24,6 +24,15 @@ def _refused(name: str, error: type, words: str, **options: object) -> Case:
     return refused(f"rust_mysql_common/{name}", error, words, **options)
 
 
+def _dump(schema: str, *tables: str, charset: str = "utf8mb4") -> str:
+    created = (f"CREATE TABLE {table} DEFAULT CHARSET={charset};" for table in tables)
+    return " ".join(
+        [f"CREATE DATABASE `{schema}` DEFAULT CHARACTER SET {charset}; USE `{schema}`;", *created]
+    )
+
+
+NDB = _dump("test", "ba (a INT NOT NULL, b INT, c INT, PRIMARY KEY (a))", charset="latin1")
+LACKING = r"rows of test\.ba lack columns: a session has binlog_row_image other than FULL"
 CASES = [
     _in("binlog-invisible-columns.000001"),
     _in(
@@ -174,6 +183,44 @@ CASES = [
             ("D", "2", "[1.01,-1.01]", "bar", "[42,43,44,45]"),
             ("I", "3", "[2.01,-2.01]", None, "[42.1,43.2,44.3,45.4]"),
         ),
+    ),
+    # With names from elsewhere.
+    _in(
+        "transaction_compression.000001",
+        counts={"test.tb1": "insert 1"},
+        rows=(("I", "1"),),
+        dump=_dump("test", "tb1 (a INT)"),
+    ),
+    _in(
+        "time_issue.000001",
+        counts={"noria.t": "insert 1"},
+        rows=(("I", f"-{21 * 24 + 3}:48:27"),),
+        dump=_dump("noria", "t (a TIME)"),
+    ),
+    _in(
+        "binlog_transaction_with_GTID_TAG.000001",
+        counts={"test.orders": "insert 1"},
+        rows=(("I", "3", "100", "250.00"),),
+        dump=_dump("test", "orders (id INT NOT NULL, b INT, c DECIMAL(10,2), PRIMARY KEY (id))"),
+    ),
+    # Rows of NDB, with its own words in front of them; some images lack columns.
+    _refused("write-full-row.binlog", UnsupportedError, f":428, .*{LACKING}", dump=NDB),
+    _refused("update-full-row.binlog", UnsupportedError, f":471, .*{LACKING}", dump=NDB),
+    _refused("write-partial-row.binlog", UnsupportedError, f":415, .*{LACKING}", dump=NDB),
+    _refused("update-partial-row.binlog", UnsupportedError, f":415, .*{LACKING}", dump=NDB),
+    _refused(
+        "ver_trunk_row_v2.001",
+        UnsupportedError,
+        f":1232, .*: INSERT on test.t1 {STATEMENT}",
+        counts={
+            "test.t1": "ddl 1, delete 1, insert 2, update 2",
+            **dict.fromkeys(("test.t2", "test.t3"), "ddl 1"),
+        },
+        rows=(
+            *(("I", "0", "one"), ("I", "1", "two"), ("D", "0", "one"), ("I", "1", "one")),
+            *(("D", "1", "two"), ("I", "2", "two"), ("D", "2", "two")),
+        ),
+        dump=_dump("test", "other (a INT)", charset="latin1"),
     ),
     _refused("ver_5_1-wl2325_r.001", UnsupportedError, ":4: .*start at a file of a newer server"),
     _refused("ver_5_1-wl2325_s.001", UnsupportedError, ":4: .*start at a file of a newer server"),
