@@ -126,6 +126,26 @@ def test_sync_binlog_off_is_only_a_warning(mysql: MySQL, database: str, tmp_path
 
 
 @pytest.fixture
+def ahead(mysql: MySQL) -> Iterator[MySQL]:
+    """The server with a clock that is a hundred seconds ahead, for all but root."""
+    mysql.execute("SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP(SYSDATE(6)) + 100'")
+    yield mysql
+    mysql.execute("SET GLOBAL init_connect = ''")
+
+
+def test_a_clock_that_is_ahead_is_said_and_taken_off_the_lag(
+    ahead: MySQL, database: str, tmp_path: Path
+) -> None:
+    ahead.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
+    extraction = Extraction(ahead, tmp_path / "thl", include=[f"{database}.*"])
+    warnings = extraction.run().warnings
+    assert any(text.startswith("the source's clock differs from ours by +") for text in warnings)
+    ahead.execute("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", database=database)
+    # Commit times are of the true clock, so that they look a hundred seconds old.
+    assert extraction.run(limits={"max_transactions": 1}).lag_seconds > 50
+
+
+@pytest.fixture
 def managed(mysql: MySQL) -> Iterator[MySQL]:
     """The server with what makes Amazon RDS and Aurora known: their table of settings, in which nothing is set."""
     mysql.execute(
