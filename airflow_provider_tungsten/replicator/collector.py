@@ -25,6 +25,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind
 
 _KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
+_CACHED_BYTES = 4 << 20  # of table maps; what is known of their tables takes up to a hundred times as much
 _LEFT_TO_PYTHON = 251  # columns beyond which the compiled part leaves rows alone
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 
@@ -67,6 +68,7 @@ class Collector:
         self._filter = table_filter
         self._maps = TableMaps(known)
         self._tables: dict[bytes, Table | None] = {}
+        self._cached_bytes = 0
         self._spool_bytes = spool_bytes
         self._spool = Spool(0)
         self._rows = 0  # in the spool
@@ -81,8 +83,11 @@ class Collector:
         try:
             table = self._tables[body[6:]]
         except KeyError:
-            if len(self._tables) >= _CACHED_TABLE_MAPS:
+            self._cached_bytes += len(body)
+            if len(self._tables) >= _CACHED_TABLE_MAPS or self._cached_bytes > _CACHED_BYTES:
                 self._tables.clear()
+                self._maps.forget()
+                self._cached_bytes = len(body)
             table = self._tables[body[6:]] = self._table(body)
         self._assembly.know(body, table)
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
+from array import array
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_tungsten.replicator.batch.presets import PRESETS, Csv
@@ -18,8 +21,15 @@ from airflow_provider_tungsten.replicator.binlog.output import (
     OutputColumn,
     Transform,
 )
-from airflow_provider_tungsten.replicator.binlog.rows import KINDS, CsvEncoder, RowReader, Workspace
-from airflow_provider_tungsten.replicator.errors import TungstenError
+from airflow_provider_tungsten.replicator.binlog.rows import (
+    KINDS,
+    CsvEncoder,
+    Encoded,
+    RowLayout,
+    RowReader,
+    Workspace,
+)
+from airflow_provider_tungsten.replicator.errors import CorruptLogError, TungstenError
 from tests.unit.replicator.binlog.dialect_reader import read
 
 HEADER = ("opcode", "seqno", "row_id", "primary_key", "commit_timestamp", "service", "event_id", "gtid")
@@ -152,6 +162,9 @@ class _Lines:
         self.header = tuple(dice.sample(HEADER, dice.randrange(9)))
         names = [column.name for column in definition.columns]
         self.key = dice.sample(range(len(names)), min(len(names), dice.choice((0, 1, 1, 2, 3))))
+        self.parts: list[int | str] = list(self.key)
+        for text in dice.choices(TEXTS, k=dice.choice((0, 0, 0, 1, 2))):
+            self.parts.insert(dice.randrange(len(self.parts) + 1), text)
         self.merges = dice.random() < 0.3
         self.distinguishes = dice.random() < 0.3
         self.null = dice.choice(NULL_CANDIDATES[:2]) if self.dialect.null is None else self.dialect.null
@@ -161,7 +174,7 @@ class _Lines:
             "output": shaped,
             "null": self.null,
             "service": dice.choice(TEXTS),
-            "key": [names[at] for at in self.key],
+            "key": self.parts,
             "timestamp_digits": dice.randrange(7),
             "distinguish_updates": self.distinguishes,
             "update_opcode": self.merges,
@@ -180,6 +193,8 @@ class _Lines:
             )
         except TungstenError:
             return
+        self._check_run(encoder, payload, encoded)
+        self._check_titles(encoder)
         count = sum(encoded.opcodes.values())
         assert encoded.next_row_id == 5 + count
         if rows is None or len(encoded.csv) > LONGEST:
@@ -198,6 +213,44 @@ class _Lines:
             assert len(line) == len(fields), f"{len(line)} fields, not {len(fields)}"
             for at, (field, want) in enumerate(zip(line, fields, strict=True)):
                 assert want is ANYTHING or field == self._kept(want), f"field {at} differs"
+
+    def _check_run(self, encoder: CsvEncoder, payload: bytes, alone: Encoded) -> None:
+        """The event twice, with something between that is another table's: what it is alone."""
+        count = RowLayout(self.definition).count(payload, 2 if self.kind == "update" else 1)
+        kind, size = KINDS.index(self.kind), len(payload)
+        run = SimpleNamespace(
+            seqnos=memoryview(array("q", [1, 9, 1])),
+            commits=memoryview(array("q", [0, 9, 0])),
+            kinds=memoryview(array("B", [kind, 9, kind])),
+            counts=memoryview(array("i", [count, 9, count])),
+            offsets=memoryview(array("i", [1, 1 + size, 4 + size, 4 + 2 * size])),
+            payload=memoryview(b"?" + payload + b"???" + payload),
+            places=memoryview(array("Q", [0, 2])),
+            event_ids=["a,b", "?", "a,b"],
+            gtids=['"', "?", '"'],
+        )
+        first, events = encoder.encode_run(run, 0, row_id=5, limit=1)
+        assert events == (1 if alone.csv else 2)
+        assert first == alone if alone.csv else not first.csv
+        both, events = encoder.encode_run(run, 0, row_id=5, limit=1 << 30)
+        assert events == 2
+        second = encoder.encode(
+            payload, self.kind, seqno=1, row_id=alone.next_row_id, commit_ts=0, event_id="a,b", gtid='"'
+        )
+        assert both.csv == alone.csv + second.csv
+        assert both.next_row_id == second.next_row_id
+        run.counts = memoryview(array("i", [count, 9, count + 1]))
+        with contextlib.suppress(CorruptLogError):
+            encoder.encode_run(run, 1, row_id=5, limit=1)
+            assert self.kind in self.output.skip, "an event's count of rows was not looked at"
+
+    def _check_titles(self, encoder: CsvEncoder) -> None:
+        names = [*self.header, *(column.name for column in self.definition.columns)]
+        try:
+            line = encoder.titles(names)
+        except TungstenError:
+            return
+        assert read(line.decode(), self.dialect, self.null) == [[self._kept(name) for name in names]]
 
     def _kept(self, text: Text) -> Text:
         gone = str.maketrans("", "", self.dialect.suppressed_characters)
@@ -250,9 +303,11 @@ class _Lines:
         return value
 
     def _joined(self, cells: list[Any]) -> Any:
-        values = [cells[at] for at in self.key]
+        if not self.key:
+            return None
+        values = [cells[part] if isinstance(part, int) else part for part in self.parts]
         if len(values) < 2:
-            return values[0] if values else None
+            return values[0]
         if ANYTHING in values:
             return ANYTHING
         escaped = (

@@ -7,7 +7,7 @@ A refusal is any :class:`TungstenError`; every other exception is a fault. Accep
   over. (Not counted where transactions are rolled back, repeated or XA, or where rows are rewritten.)
 - **rows**: as many CSV rows as the layout counts, each with every column; all of the payload is taken apart and put
   together again; the batch step takes the same bytes. In any dialect, output and header the lines read back are what
-  `RowReader` and a model of the transforms say (`tests.fuzz.lines`).
+  `RowReader` and a model of the transforms say, and a run of events gives the lines of its events (`tests.fuzz.lines`).
 - **partial**: what is made whole is rows, as above.
 - **bodies**: a table map's definition survives its JSON, a GTID set its text and its binary form.
 """

@@ -34,11 +34,16 @@ cdef enum:
     ANONYMOUS_GTID = 34
 
 cdef enum:
+    QUERY_BYTES = 13
     GTID_BYTES = 50  # with a commit time, and what follows it
     ORIGINAL_COMMIT = 1 << 7  # of the commit time's eighth byte: the original commit's follows
 
+# A table that is known takes up to a hundred times the bytes of its TABLE_MAP: what is kept from one transaction to the
+# next, and what one transaction may bring.
 cdef enum:
     MAX_KNOWN = 10_000
+    MAX_KNOWN_BYTES = 4 << 20
+    MAX_OPEN_BYTES = 16 << 20
 
 
 cdef class Table:
@@ -94,6 +99,7 @@ cdef class Assembly(EventSink):
     # Caches:
     cdef unordered_map[uint64_t, Known] _known
     cdef list _kept
+    cdef size_t _known_bytes
     cdef vector[Source] _sources
     cdef str _current_file
     cdef string _file_text
@@ -155,6 +161,14 @@ cdef class Assembly(EventSink):
     def know(self, bytes body, Table table):
         """From here on, and when the same table map comes again, its table id stands for this table; None: excluded."""
         cdef Known* known
+        if len(body) < 6:
+            raise CorruptLogError("a TABLE_MAP event is cut short")
+        self._known_bytes += len(body)
+        if self._known_bytes > MAX_OPEN_BYTES:
+            raise UnsupportedError(
+                "its transaction changes more tables than are kept in memory (16 MiB of TABLE_MAP events); start behind it with "
+                "the DAG's parameter `reposition` and load its tables again"
+            )
         known = &self._known[little_endian(body, 6)]
         known.body = body
         known.transaction = self._number
@@ -165,6 +179,7 @@ cdef class Assembly(EventSink):
         """Every table map is new, and rows need one in front of them."""
         self._known.clear()
         self._kept.clear()
+        self._known_bytes = 0
 
     def open_table(self, bytes body):
         """Whether a table map of that id was there in the open transaction, and its table (None: excluded)."""
@@ -276,14 +291,17 @@ cdef class Assembly(EventSink):
         return self._sources.size() - 1
 
     cdef bint _take_query(self, const RawEvent* event, str file) except -1:
-        cdef const uint8_t* end = event.body + event.size
-        if not self._is_open or event.size < 20:
+        """Session (4 bytes), time (4), length of the schema (1), error (2), length of the variables (2), variables, schema, 0,
+        statement."""
+        cdef size_t sql
+        if not self._is_open or event.size < QUERY_BYTES:
             return False
-        if memcmp(end - 6, b"\0BEGIN", 6) == 0 and not self._begun:
+        sql = QUERY_BYTES + little_endian(event.body + 11, 2) + event.body[8] + 1
+        if sql + 5 == event.size and memcmp(event.body + sql, b"BEGIN", 5) == 0 and not self._begun:
             self._session = little_endian(event.body, 4)
             self._begun = True
             return True
-        return memcmp(end - 7, b"\0COMMIT", 7) == 0 and self._end(event, file)
+        return sql + 6 == event.size and memcmp(event.body + sql, b"COMMIT", 6) == 0 and self._end(event, file)
 
     cdef bint _take_table_map(self, const RawEvent* event) except -1:
         cdef Known* known
@@ -441,7 +459,7 @@ cdef class Assembly(EventSink):
         self._is_open = self._begun = self.skip = False
         self._session = -1
         self._number += 1
-        if len(self._kept) > MAX_KNOWN:
+        if len(self._kept) > MAX_KNOWN or self._known_bytes > MAX_KNOWN_BYTES:
             self.forget_tables()
         if self.fragments.opened:
             self.fragments.cut(0)

@@ -15,7 +15,7 @@ cdef class Fragments:
     cdef vector[uint8_t] _last, _event_ids, _gtids, _payload
 
     cdef size_t payload_size(self) noexcept
-    cdef size_t open_size(self) noexcept
+    cpdef size_t open_size(self) noexcept
     cdef int append(self, int32_t key, int32_t kind, int32_t rows, const uint8_t* data, size_t size) except -1
     cdef int64_t finish(
         self, int64_t seqno, const string& event_id, const string& gtid, int64_t commit_ts, int64_t watermark,

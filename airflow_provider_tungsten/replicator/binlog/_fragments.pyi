@@ -21,6 +21,8 @@ class Fragments:
     def opened(self) -> int: ...
     @property
     def size(self) -> int: ...
+    def open_size(self) -> int:
+        """Bytes that the open transaction takes in memory."""
     def number(self, key: Hashable) -> int:
         """Of a table; a new one the first time."""
     def add(

@@ -13,6 +13,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
+cdef enum:
+    FRAGMENT_COST = 256  # bytes that a fragment takes besides its payload, its event id and GTID included
+
+
 cdef class Buffer:
     """Memory of a column; read-only."""
 
@@ -100,8 +104,8 @@ cdef class Fragments:
     cdef size_t payload_size(self) noexcept:
         return self._payload.size()
 
-    cdef size_t open_size(self) noexcept:
-        return self._payload.size() - self._payload_ends[self.whole]
+    cpdef size_t open_size(self) noexcept:
+        return self._payload.size() - self._payload_ends[self.whole] + FRAGMENT_COST * (self._key.size() - self.whole)
 
     def add(self, int32_t key, int32_t kind, int32_t rows, const uint8_t[::1] payload not None, options=None):
         cdef const uint8_t* data = NULL

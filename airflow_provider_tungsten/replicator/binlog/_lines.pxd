@@ -36,6 +36,12 @@ cdef struct Added:
     AddedValue value
     Piece text
 
+cdef struct Kept:
+    bint wanted
+    bint full
+    bint is_null
+    Buffer text
+
 cdef struct Rule:
     size_t column
     Piece text
@@ -73,6 +79,8 @@ cdef class Lines(Values):
     cdef int64_t _suppressed
     cdef Transforms _transforms
     cdef vector[uint8_t] _actions
+    # Of columns that are written twice: what their transforms made of them in the image at hand. Empty where there are none.
+    cdef vector[Kept] _kept
     cdef vector[Rule] _rules
     cdef vector[Added] _front
     cdef vector[Added] _ending
@@ -82,10 +90,11 @@ cdef class Lines(Values):
     cdef int _prepare_dialect(self, dialect) except -1
     cdef int _mark(self, uint8_t bit, characters) except -1
     cdef int _prepare_output(self, output) except -1
+    cdef int _keep(self, columns) except -1
     cdef Piece _piece(self, bytes text)
     cdef vector[Added] _added(self, values) except *
     cdef bytes _field_of(self, name, text)
-    cdef void _borrow(self)
+    cdef int _borrow(self) except -1
     cdef void _give_back(self)
     cdef dict _conversions(self)
     cdef int _refuse(self, name, Status status) except -1
@@ -101,6 +110,10 @@ cdef class Lines(Values):
     cdef Status _cell(
         self, size_t at, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
     ) noexcept nogil
+    @final
+    cdef bint _keep_text(self, Kept* kept, const uint8_t* text, size_t length) noexcept nogil
+    @final
+    cdef void _forget(self) noexcept nogil
     @final
     cdef Status _canonical(
         self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length

@@ -67,6 +67,11 @@ cdef class Lines(Values):
         nothing.size = nothing.capacity = 0
         self._out = self._scratch = self._plain = self._spare = nothing
 
+    def __dealloc__(self):
+        cdef size_t at
+        for at in range(self._kept.size()):
+            free(self._kept[at].text.data)
+
     def __init__(
         self, str table, names, fields, dialect, str null, output, max_text_bytes, max_binary_bytes, max_geometry_bytes,
         bint refuse_nul, bint refuse_zero_dates, Workspace workspace,
@@ -155,6 +160,18 @@ cdef class Lines(Values):
             columns.push_back(column)
         return columns
 
+    cdef int _keep(self, columns) except -1:
+        """These are written twice an image: a transform, which may be somebody's own code, is asked once."""
+        cdef Kept nothing
+        nothing.wanted = nothing.full = nothing.is_null = False
+        nothing.text.data = NULL
+        nothing.text.size = nothing.text.capacity = 0
+        if any(self._actions[at] == TRANSFORM for at in columns):
+            self._kept.assign(self._count, nothing)
+            for at in columns:
+                self._kept[at].wanted = True
+        return 0
+
     cdef Piece _piece(self, bytes text):
         """What the bytes hold, for as long as this lives."""
         cdef Piece piece
@@ -181,14 +198,19 @@ cdef class Lines(Values):
         self._out.size = before
         return field
 
-    cdef void _borrow(self):
+    cdef int _borrow(self) except -1:
+        if self._workspace.busy:
+            raise RuntimeError("encoders of one workspace work for one thread at a time")
+        self._workspace.busy = True
         self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._plain, self._spare = self._workspace.plain, self._workspace.spare
         self._out.size = 0
+        return 0
 
     cdef void _give_back(self):
         self._workspace.out, self._workspace.scratch = self._out, self._scratch
         self._workspace.plain, self._workspace.spare = self._plain, self._spare
+        self._workspace.busy = False
 
     cdef dict _conversions(self):
         counts = self._transforms.take_conversions()
@@ -286,9 +308,14 @@ cdef class Lines(Values):
     ) noexcept nogil:
         """A column's canonical text as it is to be written, NULL for NULL. Of what is transformed only the outcome is refused."""
         cdef bint transformed = self._actions[at] == TRANSFORM
+        cdef Kept* kept = &self._kept[at] if transformed and self._kept.size() and self._kept[at].wanted else NULL
         cdef Outcome outcome
         cdef Status status = DONE
         text[0], length[0] = <const uint8_t*>NULL, 0
+        if kept != NULL and kept.full:
+            if not kept.is_null:
+                text[0], length[0] = <const uint8_t*>kept.text.data, kept.text.size
+            return DONE
         if data != NULL:
             if transformed:
                 self._limits = self._lenient
@@ -300,7 +327,26 @@ cdef class Lines(Values):
                 return RAISED
             if outcome == NULLED:
                 text[0] = NULL
+            if kept != NULL and not self._keep_text(kept, text[0], length[0]):
+                return NO_MEMORY
         return status
+
+    cdef bint _keep_text(self, Kept* kept, const uint8_t* text, size_t length) noexcept nogil:
+        kept.text.size = 0
+        if not reserve(&kept.text, length + 1):
+            return False
+        if text != NULL:
+            put(kept.text.data, <const char*>text, length)
+        kept.text.size = length
+        kept.is_null = text == NULL
+        kept.full = True
+        return True
+
+    cdef void _forget(self) noexcept nogil:
+        """Another image comes."""
+        cdef size_t at
+        for at in range(self._kept.size()):
+            self._kept[at].full = False
 
     cdef Status _canonical(
         self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length

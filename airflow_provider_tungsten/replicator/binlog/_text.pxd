@@ -147,10 +147,11 @@ cdef inline void unpack_datetime(uint64_t packed, uint32_t micro, Time* time) no
 cdef inline void unpack_time(int64_t packed, Time* time) noexcept nogil:
     """MySQL's packed TIME: hours, minutes, seconds above 24 bits of microseconds, all of one sign (`my_time.cc`)."""
     time.negative = packed < 0
-    cdef uint64_t value = <uint64_t>(-packed if packed < 0 else packed)
+    # In JSON it may be the lowest number, which has no opposite.
+    cdef uint64_t value = -<uint64_t>packed if packed < 0 else <uint64_t>packed
     cdef uint64_t clock = value >> 24
     time.year = time.month = time.day = 0
-    time.hour = clock >> 12 & 1023
+    time.hour = <uint32_t>(clock >> 12)
     time.minute = clock >> 6 & 63
     time.second = clock & 63
     time.micro = value & 0xFFFFFF

@@ -37,10 +37,9 @@ cdef enum:
     DIGITS = 64
 
 cdef enum Outcome:
-    SAME
+    NOT_DONE  # first: what an exception leaves where none can be raised
     CHANGED
     NULLED
-    NOT_DONE
 
 cdef enum Kind:
     NULL_IT

@@ -5,9 +5,9 @@ from airflow_provider_tungsten.replicator.binlog._text cimport DECIMAL_ROOM, REA
 
 
 cdef enum Status:
+    CORRUPT  # first: what an exception leaves where none can be raised
     DONE
     TEXT
-    CORRUPT
     NO_MEMORY
     COLLISION
     NUL

@@ -69,9 +69,13 @@ cdef enum:
     WKB_HEAD = 5
     WKB_TYPES = 7
     EWKB_SRID = 0x20000000
+    # A VECTOR has no more dimensions (`sql/field.h`).
+    MOST_DIMENSIONS = 16383
     # What is compressed: how, the sign of no zlib header, bytes of the length behind.
     ZLIB = 8
     RAW_DEFLATE = 8
+    # Bytes of a value once it is decompressed, where nothing else limits it (a filter shortens it, or only looks at it).
+    MOST_INFLATED = 64 << 20
 
 
 cdef class Values(Images):
@@ -148,6 +152,7 @@ cdef class Values(Images):
     cdef Status _number(self, const Field* field, const uint8_t* data, size_t size, Buffer* buffer) noexcept nogil:
         cdef char* out = buffer.data + buffer.size
         cdef uint64_t bits
+        cdef uint32_t half
         cdef float single
         cdef double real
         if field.op == Op.DECIMAL:
@@ -159,7 +164,8 @@ cdef class Values(Images):
         else:
             bits = little_endian(data, size)
             if size == 4:
-                memcpy(&single, &bits, 4)
+                half = <uint32_t>bits
+                memcpy(&single, &half, 4)
                 out = put_real(out, single, True)
             else:
                 memcpy(&real, &bits, 8)
@@ -250,7 +256,7 @@ cdef class Values(Images):
     cdef Status _set(self, const Field* field, uint64_t members) noexcept nogil:
         cdef size_t at
         cdef const Label* label
-        if field.labels < 64 and members >> field.labels:
+        if field.labels > 64 or (field.labels < 64 and members >> field.labels):
             return NO_LABEL
         self._scratch.size = 0
         for at in range(field.labels):
@@ -308,7 +314,7 @@ cdef class Values(Images):
         cdef float single
         cdef char* out
         cdef size_t at
-        if size % 4:
+        if size % 4 or size > 4 * MOST_DIMENSIONS:
             return NOT_A_VALUE
         if size // 2 > self._limits.text:
             return self._too_long(self._limits.text)
@@ -343,7 +349,8 @@ cdef class Values(Images):
         return self._value(&plain, data, size, buffer) if status == DONE else status
 
     cdef Status _inflate(self, Op op, const uint8_t* data, size_t size) noexcept:
-        """Fills ``_inflated``; no further than the length that stands in front, which is checked first."""
+        """Fills ``_inflated``, which grows with what is really there; no further than the length that stands in front, which is
+        checked first."""
         cdef uint32_t digits = data[0] & 7
         cdef size_t length
         cdef size_t limit = self._limits.binary if op == Op.HEXADECIMAL else self._limits.text
@@ -353,6 +360,8 @@ cdef class Values(Images):
         # A character of four bytes may become one of a single byte.
         if length // (1 if op == Op.HEXADECIMAL else 4) > limit:
             return self._too_long(limit)
+        if length > MOST_INFLATED:
+            return self._too_long(MOST_INFLATED)
         try:
             inflater = zlib.decompressobj(-zlib.MAX_WBITS if data[0] & RAW_DEFLATE else zlib.MAX_WBITS)
             self._inflated = inflater.decompress(data[1 + digits:size], length + 1)

@@ -15,12 +15,19 @@ from enum import IntEnum, IntFlag
 class EventType(IntEnum):
     """Event types of MySQL 5.1 to 9.7 and MariaDB 10.5 to 11; any other number is unknown."""
 
-    STOP = 3
+    UNKNOWN = 0
+    START_V3 = 1
     QUERY = 2
+    STOP = 3
     ROTATE = 4
     INTVAR = 5
+    LOAD = 6
+    SLAVE = 7
+    CREATE_FILE = 8
     APPEND_BLOCK = 9
+    EXEC_LOAD = 10
     DELETE_FILE = 11
+    NEW_LOAD = 12
     RAND = 13
     USER_VAR = 14
     FORMAT_DESCRIPTION = 15

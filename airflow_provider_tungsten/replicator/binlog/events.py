@@ -308,13 +308,19 @@ def _query_parts(body: bytes) -> tuple[int, int, bytes, bytes, bytes]:
 
 
 def is_begin(body: bytes) -> bool:
-    """Whether a QUERY event says just ``BEGIN``; cheap."""
-    return body[-6:] == b"\0BEGIN"
+    """Whether a QUERY event says just ``BEGIN``.
+
+    :raises CorruptLogError: cut short.
+    """
+    return _query_parts(body)[4] == b"BEGIN"
 
 
 def is_commit(body: bytes) -> bool:
-    """Whether a QUERY event says just ``COMMIT`` (the end of a transaction on non-transactional tables); cheap."""
-    return body[-7:] == b"\0COMMIT"
+    """Whether a QUERY event says just ``COMMIT`` (the end of a transaction on non-transactional tables).
+
+    :raises CorruptLogError: cut short.
+    """
+    return _query_parts(body)[4] == b"COMMIT"
 
 
 def parse_query(body: bytes) -> Query:

@@ -22,6 +22,12 @@ __all__ = ["Dump", "Event", "EventStream", "payload_events"]
 _HEADER = 19
 # MySQL's largest packet, and what stands in front of the values; the same as of events that are not compressed.
 _LARGEST_EVENT = (1 << 30) + (1 << 16)
+# The most that a transaction may hold once decompressed. MySQL's own cache for one should be no larger than 4 GiB
+# (`max_binlog_cache_size`), and it waits on disk for its end.
+_LARGEST_PAYLOAD = 64 << 30
+# Zstandard's largest window of the formats that MySQL writes (`ZSTD_compressionLevel` 22): what decompressing takes.
+_LARGEST_WINDOW = 128 << 20
+_STEP = 1 << 20
 # Zstandard's best: four bytes for a block of 128 KiB of one byte (RFC 8878, 3.1.1.2).
 _BEST_RATIO = 1 << 15
 _ZSTD, _NONE = 0, 255
@@ -121,11 +127,17 @@ def _payload(event: Event) -> _Payload:
     size = fields.get(3, length) if compression == _ZSTD else length
     if size > length * _BEST_RATIO:
         raise CorruptLogError(f"{event.place}: it of {length} bytes says that it holds {size}")
+    if size > _LARGEST_PAYLOAD:
+        raise UnsupportedError(
+            f"{event.place}: a compressed transaction of {size} bytes, and no more than {_LARGEST_PAYLOAD} are taken; start "
+            "behind it with the DAG's parameter `reposition` and load its tables again"
+        )
     return _Payload(compression, size, at, length)
 
 
 def _decompressed(data: memoryview) -> BinaryIO:
-    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+    return decompressor.stream_reader(data, read_across_frames=True)
 
 
 def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
@@ -156,10 +168,15 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
 
 
 def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
+    """In steps: memory is taken for what is there, not for what is said to be."""
+    pieces = []
+    left = length
     try:
-        piece = stream.read(length)
+        while left and (piece := stream.read(min(left, _STEP))):
+            pieces.append(piece)
+            left -= len(piece)
     except zstandard.ZstdError as error:
         raise CorruptLogError(f"{outer.place}: it cannot be decompressed: {error}") from None
-    if len(piece) != length:
+    if left:
         raise CorruptLogError(f"{outer.place}: it ends inside an event")
-    return piece
+    return b"".join(pieces) if len(pieces) != 1 else pieces[0]

@@ -279,6 +279,8 @@ def _field(column: Column, as_number: bool) -> _Field | None:
     if charset is not None:
         op = Op.CHARSET_TEXT
     op = _OLD_OPS.get(column.code, op)
+    if column.code not in _CODES.get(op, (column.code,)):
+        return None
     precision = detail = 0
     if column.code == ColumnType.NEWDECIMAL:
         precision, detail = column.meta & 0xFF, column.meta >> 8
@@ -289,7 +291,7 @@ def _field(column: Column, as_number: bool) -> _Field | None:
     elif column.code in _COMPRESSED:
         op, detail = Op.COMPRESSED, op
     size, prefix = _extent(column)
-    if not _is_possible(column, size, prefix):
+    if not _is_possible(column, size, prefix) or len(column.members) > _MOST_MEMBERS.get(column.code, 0):
         return None
     return op, size, prefix, detail, precision, tuple(label.encode() for label in column.members), charset
 
@@ -308,6 +310,25 @@ _FIXED = {
     ColumnType.TIMESTAMP: 4,
     ColumnType.DATETIME: 8,
 }
+# Type codes whose values an op reads; an op that is not here reads any number of bytes.
+_INTEGERS = frozenset(
+    {ColumnType.TINY, ColumnType.SHORT, ColumnType.INT24, ColumnType.LONG, ColumnType.LONGLONG}
+)
+_CODES: dict[Op, frozenset[ColumnType]] = {
+    Op.SIGNED: _INTEGERS,
+    Op.UNSIGNED: _INTEGERS | {ColumnType.ENUM, ColumnType.SET},
+    Op.DECIMAL: frozenset({ColumnType.NEWDECIMAL}),
+    Op.REAL: frozenset({ColumnType.FLOAT, ColumnType.DOUBLE}),
+    Op.BIT: frozenset({ColumnType.BIT}),
+    Op.YEAR: frozenset({ColumnType.YEAR}),
+    Op.DATE: frozenset({ColumnType.DATE}),
+    Op.TIME: frozenset({ColumnType.TIME2}),
+    Op.DATETIME: frozenset({ColumnType.DATETIME2}),
+    Op.TIMESTAMP: frozenset({ColumnType.TIMESTAMP2}),
+    Op.ENUM: frozenset({ColumnType.ENUM}),
+    Op.SET: frozenset({ColumnType.SET}),
+}
+_MOST_MEMBERS: dict[int, int] = {ColumnType.ENUM: 65535, ColumnType.SET: 64}
 _FRACTIONAL = {ColumnType.TIMESTAMP2: 4, ColumnType.DATETIME2: 5, ColumnType.TIME2: 3}
 _PREFIXED = frozenset(
     {

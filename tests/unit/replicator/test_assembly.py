@@ -22,7 +22,7 @@ from tests.unit.replicator.events import FILE, UUID, Events
 from tests.unit.replicator.streams import binlogs, on_the_wire
 from tests.unit.replicator.test_assembler import NEVER, drained
 
-SPOOL = 250
+SPOOL = 1000
 FILTER = TableFilter(exclude=["a.excluded"], exclude_columns=["a.less.v"])
 BEGIN = Resume("server", FILE, 4)
 
@@ -41,7 +41,7 @@ class ByHand(Assembler):
 
     def take_event(self, event: Event) -> None:
         self._on_event(event)
-        if self._gtid is not None and self.fragments.size > SPOOL:
+        if self._gtid is not None and self.fragments.open_size() > SPOOL:
             self._spill()
 
 

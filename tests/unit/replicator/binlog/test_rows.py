@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
+from airflow_provider_tungsten.replicator.binlog.output import Output, OutputColumn, Transform
 from airflow_provider_tungsten.replicator.binlog.rows import (
     NULL_CANDIDATES,
     CsvEncoder,
     RowLayout,
+    RowReader,
     SentinelCollision,
     ValueRefused,
     Workspace,
@@ -115,6 +117,27 @@ def test_encoders_may_share_their_buffers() -> None:
         assert second.encode(longer, "insert", seqno=1, row_id=1, commit_ts=0).csv == b"1,%b\n" % (
             b"x" * 1000 * value
         )
+
+
+def test_buffers_that_are_at_work_are_not_lent_again() -> None:
+    workspace = Workspace()
+    other = CsvEncoder(table(TEXT), [], key=[], workspace=workspace)
+
+    def meddle(value: str | None) -> str | None:
+        for use in (
+            lambda: other.titles(["x" * 10_000]),
+            lambda: CsvEncoder(table(TEXT), [], key=[], workspace=workspace),
+            lambda: other.encode(b"", "insert", seqno=1, row_id=1, commit_ts=0),
+        ):
+            with pytest.raises(RuntimeError, match="one thread at a time"):
+                use()
+        return value
+
+    output = Output((OutputColumn(True, (Transform("python", "x.y", call=meddle),)),))
+    encoder = CsvEncoder(table(TEXT), [], key=[], output=output, workspace=workspace)
+    written = encoder.encode(image(text("kept")), "insert", seqno=1, row_id=1, commit_ts=0)
+    assert written.csv == b"kept\n"
+    assert other.titles(["t"]) == b"t\n"
 
 
 def test_an_update_is_the_old_row_deleted_and_the_new_one_inserted() -> None:
@@ -271,6 +294,7 @@ def test_json_that_grows_without_end_is_stopped() -> None:
         (SPOT, long(bytes(4) + b"\x01\x08\0\0\0" + bytes(16))),
         (VECTOR, long(b"\0\0\0")),
         (VECTOR, long(struct.pack("<f", float("inf")))),
+        (VECTOR, long(bytes(4 * 16384))),
         (OLD_TIME, (8_390_000).to_bytes(3, "little")),
         (OLD_TIME, (60).to_bytes(3, "little")),
         (OLD_DATETIME, struct.pack("<Q", 2020_01_02_24_00_00)),
@@ -287,6 +311,7 @@ def test_json_that_grows_without_end_is_stopped() -> None:
         (Column("u", "datetime", ColumnType.DATETIME2, 0), b"\xff" * 5),
         (Column("u", "time", ColumnType.TIME2, 0), b"\xff" * 3),
         (JSON, b"\x01\0\0\0\x0e"),
+        (JSON, long(b"\x0f\x0b\x08" + (1 << 63).to_bytes(8, "little"))),  # TIME: the lowest number
     ],
 )
 def test_bytes_that_are_no_value_are_corrupt(column: Column, value: bytes) -> None:
@@ -353,8 +378,13 @@ def test_what_a_compressed_value_may_become_is_limited() -> None:
     for column in (PACKED, PACKED_BYTES):
         with pytest.raises(ValueRefused, match="column p holds a value of more than"):
             csv(table(INT, column), image(number(1), bomb))
-    with pytest.raises(CorruptLogError):
+    with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
         csv(table(INT, PACKED), image(number(1), bomb), max_text_bytes=None)
+    with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
+        RowReader(table(INT, PACKED)).rows(image(number(1), bomb), "insert")
+    short_of_it = text(b"\x84\x03\xff\xff\xff" + zlib.compress(bytes(1000)))
+    with pytest.raises(CorruptLogError):
+        csv(table(INT, PACKED), image(number(1), short_of_it), max_text_bytes=None)
 
 
 def test_every_cut_is_noticed() -> None:
@@ -434,6 +464,13 @@ def test_unsupported_columns_are_named_with_the_way_out() -> None:
         Column("x", "bit", ColumnType.BIT, 0x901),
         Column("x", "double", ColumnType.DOUBLE, 4),
         Column("x", "int", 99),
+        Column("x", "int", ColumnType.VARCHAR, 80),
+        Column("x", "decimal", ColumnType.VARCHAR, 80),
+        Column("x", "datetime", ColumnType.TINY),
+        Column("x", "bigint", ColumnType.BLOB_COMPRESSED, 2),
+        Column("x", "set", ColumnType.SET, 0x8F8, members=tuple(map(str, range(65)))),
+        Column("x", "enum", ColumnType.ENUM, 0x2F7, members=("",) * 65536),
+        Column("x", "int", ColumnType.LONG, members=("a",)),
     ],
 )
 def test_impossible_definitions_are_refused(column: Column) -> None:

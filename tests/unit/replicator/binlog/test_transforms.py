@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -235,6 +236,38 @@ def fail(text: str | None) -> str | None:
 @pytest.mark.parametrize(("raw", "field"), [(b"zo\xc3\xab", "ZOË"), (None, "NULL!"), (b"none", "@")])
 def test_a_callable_takes_texts_and_null(raw: bytes | None, field: str) -> None:
     assert written(TEXT, raw, Transform("python", "x.shout", call=shout)) == field
+
+
+@pytest.mark.parametrize("kind", ["insert", "update"])
+@pytest.mark.parametrize("key", [[0], [0, 1], [0, 0]])
+def test_a_key_s_transforms_run_once_a_row(key: list[int], kind: str) -> None:
+    seen: list[str | None] = []
+
+    def number(text: str | None) -> str | None:
+        seen.append(text)
+        return None if text is None else f"{text}{len(seen)}"
+
+    table = TableDefinition("s", "t", (TEXT, replace(TEXT, name="d")))
+    steps = (Transform("python", "x.y", call=number), Transform("truncate", count=4))
+    output = Output((OutputColumn(True, steps), OutputColumn()))
+    encoder = CsvEncoder(table, ["primary_key"], output=output, key=key, null="@")
+    two = b"\x00" + 2 * (b"\x03\0\0\0abc") + b"\x01" + b"\x01\0\0\0x"
+    encoded = encoder.encode(two * 2, kind, seqno=1, row_id=1, commit_ts=0)
+    assert seen == ["abc", None] * 2
+    lines = [line.rsplit(",", 2) for line in encoded.csv.decode().splitlines()]
+    assert [line[1] for line in lines] == ["abc1", "@", "abc3", "@"]
+    keys = [["abc1", "@"], ["abc1,abc", "\\N,x"], ["abc1,abc1", "\\N,\\N"]]
+    assert [line[0].strip('"') for line in lines[:2]] in keys
+
+
+def test_what_a_key_s_transform_cuts_off_is_counted_once() -> None:
+    table = TableDefinition("s", "t", (TEXT,), ("c",))
+    output = Output((OutputColumn(True, (Transform("truncate", count=1),)),))
+    encoded = CsvEncoder(table, ["primary_key"], output=output).encode(
+        image(TEXT, b"abc"), "insert", seqno=1, row_id=1, commit_ts=0
+    )
+    assert encoded.csv == b"a,a\n"
+    assert encoded.conversions == {"truncated_texts": 1}
 
 
 @pytest.mark.parametrize(
