@@ -7,6 +7,7 @@ import resource
 import struct
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,10 +25,15 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     parse_xa_prepare,
 )
 from airflow_provider_tungsten.replicator.binlog.framing import payload_events
-from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout
+from airflow_provider_tungsten.replicator.binlog.mariadb import decompressed
+from airflow_provider_tungsten.replicator.binlog.output import Output, OutputColumn, Transform
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, RowReader, ValueRefused
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, TungstenError, UnsupportedError
-from tests.unit.replicator.events import TABLE_MAP
+from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.thl import columns
+from tests.unit.replicator.events import ONE_ROW, ROWS, TABLE_MAP, Events
+from tests.unit.replicator.test_assembler import assembler
 
 MOST_MEMORY = 32 * 1024 * 1024
 MOST_SECONDS = 5.0
@@ -108,6 +114,108 @@ def _payload(inner: bytes, size: int, compression: int = 0) -> Event:
     head += b"\x03\x09\xfe" + size.to_bytes(8, "little")
     head += b"\x01\x09\xfe" + len(packed).to_bytes(8, "little")
     return _event(EventType.TRANSACTION_PAYLOAD, head + b"\0" + packed)
+
+
+def test_a_payload_of_more_than_any_server_s_cache() -> None:
+    event = _payload(random.randbytes(3 << 20), (64 << 30) + 1)
+    with frugal(), pytest.raises(UnsupportedError, match=r"log\.000001:4, TRANSACTION_PAYLOAD .*reposition"):
+        _read(event)
+
+
+def test_a_payload_that_holds_more_or_less_than_it_declares() -> None:
+    header = struct.pack("<IBIIIH", 0, EventType.ROWS_QUERY, 1, 19 + 1000, 0, 0)
+    inner = (header + bytes(1000)) * 3
+    for size in (len(inner) - 1, len(inner) - 1019, len(inner) + 1, len(inner) + 1019):
+        event = _payload(inner, size)
+        with frugal(), pytest.raises(CorruptLogError):
+            _read(event)
+
+
+def test_an_event_in_a_payload_takes_memory_for_what_is_there() -> None:
+    header = struct.pack("<IBIIIH", 0, EventType.ROWS_QUERY, 1, 1 << 30, 0, 0)
+    event = _payload(header + random.randbytes(200_000), 1 << 30)
+    with frugal(), pytest.raises(CorruptLogError, match="ends inside an event"):
+        _read(event)
+
+
+def test_a_payload_whose_window_is_larger_than_mysql_s() -> None:
+    frame = zstandard.FRAME_HEADER + b"\x00" + bytes([30 - 10 << 3]) + b"\x01\0\0"  # 1 GiB
+    head = b"\x02\x01\0\x03\x01\x14\x01\x01" + bytes([len(frame)])
+    with frugal(), pytest.raises(CorruptLogError, match="cannot be decompressed"):
+        _read(_event(EventType.TRANSACTION_PAYLOAD, head + b"\0" + frame))
+
+
+def _compressed_rows(size: int, packed: bytes) -> Event:
+    head = bytes(8) + b"\x02\0\x01\xff" + b"\x84" + size.to_bytes(4, "big")
+    return _event(EventType.WRITE_ROWS_COMPRESSED, head + packed)
+
+
+@pytest.mark.parametrize("size", [2**32 - 1, (1 << 30) + 1, 1 << 30, 0, 999])
+def test_a_compressed_event_of_mariadb_that_declares_other_than_it_holds(size: int) -> None:
+    with frugal(), pytest.raises(CorruptLogError):
+        decompressed(_compressed_rows(size, zlib.compress(random.randbytes(1000))))
+
+
+def test_a_compressed_event_of_mariadb_that_holds_more_than_it_declares() -> None:
+    bomb = zlib.compress(bytes(256 << 20))
+    with frugal(), pytest.raises(CorruptLogError, match="does not hold what it says"):
+        decompressed(_compressed_rows(1000, bomb))
+
+
+@pytest.mark.parametrize("size", [(64 << 20) + 1, 2**32 - 1])
+@pytest.mark.parametrize("kind", ["text", "blob"])
+def test_a_compressed_column_is_read_within_limits_by_whatever_reads_it(kind: str, size: int) -> None:
+    column = Column("p", kind, 140, 4, charset="utf8mb4" if kind == "text" else None)
+    value = b"\x84" + size.to_bytes(4, "big") + zlib.compress(bytes(100_000))
+    image = b"\0" + len(value).to_bytes(4, "little") + value
+    definition = TableDefinition("a", "t", (column,))
+    shortened = Output((OutputColumn(True, (Transform("truncate", count=1),)),))
+    encoder = CsvEncoder(definition, [], max_text_bytes=None, max_binary_bytes=None, output=shortened)
+    with frugal():
+        with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
+            RowReader(definition).rows(image, "insert")
+        with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
+            encoder.encode(image, "insert", seqno=1, row_id=1, commit_ts=0)
+
+
+def test_a_transaction_of_countless_tables_is_refused() -> None:
+    made = Events()
+    excluded = assembler(table_filter=TableFilter(exclude=["a.*"]))
+    excluded.take(Events().begin())
+    wide = TABLE_MAP[6:] + b"\x0a\xfd" + (100_000).to_bytes(3, "little")
+    maps = (
+        made.event(EventType.TABLE_MAP, number.to_bytes(6, "little") + wide + bytes([number]) * 100_000)
+        for number in range(200)
+    )
+    with frugal(), pytest.raises(UnsupportedError, match="TABLE_MAP .* more tables than are kept in memory"):
+        excluded.take(maps)
+
+
+def test_fragments_without_end_wait_on_disk_however_small_they_are() -> None:
+    """Rows of two tables by turns: a fragment each."""
+    made = Events()
+    taking = assembler()
+    taking.take(made.begin())
+    other = (7).to_bytes(6, "little") + TABLE_MAP[6:].replace(b"\x01t\0", b"\x01u\0")
+    taking.take([made.event(EventType.TABLE_MAP, body) for body in (TABLE_MAP, other)])
+    for _ in range(20_000):
+        taking.take([made.rows(), made.event(EventType.WRITE_ROWS, other[:6] + ROWS[6:] + ONE_ROW)])
+        assert taking.fragments.open_size() <= 1 << 20
+    assert taking._spooled
+    taking.take([made.event(EventType.XID, bytes(8))])
+    assert taking.rows == 40_000
+
+
+def test_a_statement_is_no_commit_for_ending_in_one() -> None:
+    """A comment can hold anything."""
+    for ending in (b"BEGIN", b"COMMIT"):
+        made = Events()
+        taking = assembler()
+        taking.take([made.gtid()])
+        query = made.query("DROP TABLE t -- ")
+        taking.take([query._replace(body=query.body + b"\0" + ending)])
+        kept = [event.payload for table in taking.drain() for event in columns.to_events(table)]
+        assert kept == [b"DROP TABLE t -- \0" + ending]
 
 
 def _read(event: Event) -> int:
