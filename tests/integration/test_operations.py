@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -26,6 +28,8 @@ from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.retention import purge
 from airflow_provider_tungsten.replicator.thl.settings import Retention
 from tests.integration.extraction import endpoint
+from tests.integration.s3_proxy import Proxy
+from tests.integration.test_s3_feed import CHANGES, client, kill_at
 from tests.stack.mysql import MySQL
 from tests.stack.redshift import Redshift
 from tests.stack.s3 import S3
@@ -209,6 +213,40 @@ def test_a_reader_of_s3_that_is_overtaken_by_a_purge_gets_a_range_error(store: S
         with pytest.raises(RangeError, match="was purged while it was read.*32, the low-water mark"):
             list(reader)
     assert [item.key for item in store.list("shop/thl-")] == ["shop/thl-0000000000000000032.parquet"]
+
+
+def purge_in_child(url: str, port: int) -> None:
+    log = Log(open_storage(url, s3_client=client(port)), "shop")
+    purge(log, expected=("redshift",), token="killed", retention=Retention(max_bytes=1))
+
+
+def test_a_purge_on_s3_that_is_killed_anywhere_is_finished_by_the_next(s3: S3, bucket: str) -> None:
+    """Between the low-water record and the first deletion, behind each deletion, and when all is done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    changes = ["PUT", "DELETE", "DELETE", "DELETE"]
+    for at in range(len(changes)):
+        store = open_storage(f"s3://{bucket}/{at}", s3_client=s3.client())
+        write(log := new_log(store), [transaction(seqno) for seqno in range(1, 5)], per_segment=1)
+        registered(log, 3)
+        with Proxy(s3) as proxy:
+            child = context.Process(target=purge_in_child, args=(store.url, proxy.server_port))
+            kill_at(proxy, child, at)
+            child.start()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+            assert [method for method, _ in proxy.requests if method in CHANGES] == changes[: at + 1]
+        begun = Log(store, "shop")
+        assert begun.first_seqno() == 3
+        assert seqnos(begun.read(3, 4)) == [3, 4]
+        with pytest.raises(RangeError):
+            list(begun.read(2, 4))
+        write(begun, [transaction(5)])
+        again = purge(Log(store, "shop"), expected=("redshift",), token="t", retention=Retention(max_bytes=1))
+        assert (again.first, again.segments) == (3, 0)
+        held = [item.key for item in store.list("shop/thl-")]
+        assert held == [f"shop/thl-{seqno:019d}.parquet" for seqno in (3, 4, 5)]
+        assert appliers.positions(begun)["redshift"].seqno == 3
 
 
 def test_purges_beside_extraction_and_planning_never_take_what_is_needed(store: Storage) -> None:
