@@ -84,7 +84,9 @@ def _fields(template: str) -> list[str]:
     except ValueError as error:
         raise ValueError(f"not a template: {error}") from None
     for _, name, form, conversion in parsed:
-        if name is not None and (name not in PLACEHOLDERS or form or conversion):
+        if name in PLACEHOLDERS and (form or conversion):
+            raise ValueError(f"{{{name}}} stands alone in its braces, without ! and :")
+        if name is not None and name not in PLACEHOLDERS:
             raise ValueError(
                 f"{{{name}}} is no placeholder: {', '.join(f'{{{each}}}' for each in PLACEHOLDERS)}"
             )

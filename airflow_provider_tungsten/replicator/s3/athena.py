@@ -96,6 +96,11 @@ def _reader(dialect: Dialect) -> list[str]:
         raise ConfigurationError(
             f"Athena ends a row at a line feed only, not at {dialect.record_separator!r}: {_WAY_OUT}"
         )
+    if dialect.use_quotes != "never" and dialect.escape == dialect.quote:
+        raise ConfigurationError(
+            "Athena ends a row at a line break inside quotes too, and its reader of quoted CSV wants an escape that is not the quote: "
+            + _WAY_OUT
+        )
     suppressed = set(dialect.suppressed_characters)
     escaped = set(dialect.escaped_characters) if dialect.escapes else set()
     if not suppressed | escaped >= _LINE_BREAKS:
@@ -108,15 +113,13 @@ def _reader(dialect: Dialect) -> list[str]:
             f"Athena knows one text for NULL, and this dialect has one for each batch: {_WAY_OUT}"
         )
     if dialect.use_quotes == "never":
+        # Where nothing is escaped, an escape is a text like any other.
+        escape = f" ESCAPED BY {_text(dialect.escape)}" if dialect.escapes else ""
         return [
-            f"DELIMITED FIELDS TERMINATED BY {_text(dialect.field_separator)} ESCAPED BY {_text(dialect.escape)}",
+            f"DELIMITED FIELDS TERMINATED BY {_text(dialect.field_separator)}{escape}",
             "LINES TERMINATED BY '\\n'",
             f"NULL DEFINED AS {_text(dialect.null)}",
         ]
-    if dialect.escape == dialect.quote:
-        raise ConfigurationError(
-            f"Athena's reader of quoted CSV wants an escape that is not the quote: {_WAY_OUT}"
-        )
     if not suppressed >= _LINE_BREAKS:
         raise ConfigurationError(
             "Athena's reader of quoted CSV leaves the escape out and keeps what is behind it, so that a line break would be the letter n: "

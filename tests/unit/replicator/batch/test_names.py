@@ -89,7 +89,7 @@ def test_templates_that_tell_files_apart_are_taken(template: str, partitioned: b
             r"\{seqno\} is no placeholder: \{schema\}",
         ),
         ("{schema.x}/{table}/{from}.{part}-{hash}.{extension}", "is no placeholder"),
-        ("{schema}/{table}/{from:x}.{part}-{hash}.{extension}", "is no placeholder"),
+        ("{schema}/{table}/{from:x}.{part}-{hash}.{extension}", r"\{from\} stands alone in its braces"),
         ("{schema}/{table}/{from.{part}-{hash}.{extension}", "not a template|no placeholder"),
         ("{schema}/{table}/a b{from}.{part}-{hash}.{extension}", "letters, digits"),
         ("{schema}/{table}/{partition}/{from}.{part}-{hash}.{extension}", "needs partition_by"),
