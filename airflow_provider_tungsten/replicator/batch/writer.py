@@ -34,7 +34,7 @@ from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.skips import reopen
 from airflow_provider_tungsten.replicator.batch.spans import included_statement, statement_tables
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTable, AppliedTables
-from airflow_provider_tungsten.replicator.binlog.refusals import NotCarried
+from airflow_provider_tungsten.replicator.binlog.refusals import CallableFailed, NotCarried
 from airflow_provider_tungsten.replicator.binlog.rows import (
     NULL_CANDIDATES,
     CsvEncoder,
@@ -427,7 +427,7 @@ class _TableWriter:
 
     def _refused(self, seqno: int, error: ValueRefused) -> DataError:
         name = self._table.logged.name
-        why = "" if isinstance(error, NotCarried) else ", which the target cannot hold"
+        why = "" if isinstance(error, NotCarried | CallableFailed) else ", which the target cannot hold"
         return DataError(
             f"{name}.{error.column}, seqno {seqno}: {error.reason}{why}. Exclude the "
             f"column (exclude_columns: {name}.{error.column}) or the "

@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
 
-from airflow_provider_tungsten.replicator.binlog.refusals import ValueRefused, described
+from airflow_provider_tungsten.replicator.binlog.refusals import CallableFailed, ValueRefused, WrongAnswer, described
 
 _KINDS = {
     "null": NULL_IT,
@@ -193,11 +193,11 @@ cdef class Transforms:
                 if found is None:
                     return NULLED
                 if not isinstance(found, str):
-                    raise TypeError(f"it gave a {type(found).__name__}, not a text or None")
+                    raise WrongAnswer(f"gave {type(found).__name__}, not a text or None")
                 raw = found.encode()
             except Exception as error:
                 # Its own words may hold the value.
-                self.error = ValueRefused(name, f"a value at which filter python failed: {described(path.decode(), error)}")
+                self.error = CallableFailed(name, f"a value at which filter python failed: {described(path.decode(), error)}")
                 return NOT_DONE
             except BaseException as error:
                 # An interrupt, e.g. a task's timeout: lost here, the value would be written as it was.

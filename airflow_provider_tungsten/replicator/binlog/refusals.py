@@ -43,8 +43,18 @@ class NotCarried(ValueRefused):
     """A text that the lines' dialect cannot carry."""
 
 
+class CallableFailed(ValueRefused):
+    """A value at which a user's callable failed."""
+
+
+class WrongAnswer(Exception):
+    """A user's callable gave what it may not give; says what, in words that hold no value."""
+
+
 def described(name: str, error: Exception) -> str:
     """A failure of a user's callable without its message, which may hold a value."""
+    if isinstance(error, WrongAnswer):
+        return f"{name} {error}"
     places = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
     return f"{name}: {type(error).__name__}{place}"

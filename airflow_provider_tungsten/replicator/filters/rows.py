@@ -10,7 +10,7 @@ from dataclasses import replace
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.output import Output
-from airflow_provider_tungsten.replicator.binlog.refusals import described
+from airflow_provider_tungsten.replicator.binlog.refusals import WrongAnswer, described
 from airflow_provider_tungsten.replicator.binlog.rows import KINDS, RowLayout, RowReader, numbered
 from airflow_provider_tungsten.replicator.errors import DataError
 from airflow_provider_tungsten.replicator.filters.python import Change, RowStep, Texts
@@ -95,6 +95,8 @@ class RowFilters:
                 result = step.call(change)
                 if result is None:
                     return None
+                if not isinstance(result, Change):
+                    raise WrongAnswer(f"gave {type(result).__name__}, not a Change or None")
                 for image, found in zip(images, (result.before, result.after), strict=True):
                     _take(step, image, found)
             except Exception as error:
@@ -126,15 +128,15 @@ def _by_name(step: RowStep, image: Image) -> Texts | None:
 
 def _take(step: RowStep, image: Image, found: Texts | None) -> None:
     if (image is None) != (found is None):
-        raise ValueError("an image came or went")
+        raise WrongAnswer("gave a row more or less: an image came or went")
     if image is None or found is None:
         return
-    if len(found) != len(step.columns):
-        raise ValueError("columns came or went")
+    if set(found) != {name for _, name in step.columns}:
+        raise WrongAnswer("gave other columns: none can come or go")
     for index, name in step.columns:
         text = image[index] = found[name]
         if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name} is a {type(text).__name__}, not a text or None")
+            raise WrongAnswer(f"gave {type(text).__name__} for {name}, not a text or None")
 
 
 def _as_text(column: Column) -> Column:
