@@ -14,6 +14,7 @@ from airflow_provider_tungsten import __version__
 from airflow_provider_tungsten.replicator.cli.output import NEEDS_A_PERSON, WRONG_ARGUMENTS
 from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.log import Log
+from tests.corpus.reading import FOLDER, needs_corpus
 from tests.unit.replicator.cli.commands import run
 from tests.unit.replicator.source.test_files import binlog, gtids_to
 
@@ -46,6 +47,18 @@ def test_files_become_a_log_and_the_next_run_goes_on_behind_them(files: Path, tm
     assert head is not None
     assert head.resume.gtid_executed == gtids_to(3)
     assert head.resume.server_uuid == ""
+
+
+@needs_corpus
+def test_a_schema_dump_names_what_the_files_do_not(tmp_path: Path) -> None:
+    file, dump = FOLDER / "rust_mysql_common" / "time_issue.000001", tmp_path / "dump.sql"
+    dump.write_text("CREATE DATABASE noria; USE noria; CREATE TABLE t (a TIME);")
+    refused = extract(file, tmp_path / "without")
+    assert refused.exit_code == NEEDS_A_PERSON
+    assert "a schema dump of its place" in " ".join(refused.stderr.split())
+    assert json.loads(extract(file, tmp_path / "thl", "--schema", str(dump), "--json").stdout)["rows"] == 1
+    log = Log(open_storage(str(tmp_path / "thl")), "shop")
+    assert '"name":"a"' in (log.record(1).definition or "")
 
 
 def test_a_person_sees_what_was_done(files: Path, tmp_path: Path) -> None:
