@@ -197,6 +197,30 @@ def test_checksums_may_come_and_go(server: MySQL, tmp_path: Path) -> None:
     check_gapless(extraction, 6)
 
 
+def test_gtids_may_be_switched_off_and_on_but_not_before_what_was_logged_was_read(tmp_path: Path) -> None:
+    def switch(server: MySQL, *modes: str) -> None:
+        server.execute(*(f"SET GLOBAL gtid_mode = {mode}" for mode in modes))
+
+    with MySQL(tmp_path / "mysql") as server:
+        prepare(server)
+        extraction = following(server, tmp_path)
+        for first, permissive, mode in (
+            ("ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF"),
+            ("OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"),
+        ):
+            insert(server)
+            switch(server, first, permissive, mode)
+            with pytest.raises(ConfigurationError, match="to OFF_PERMISSIVE or ON_PERMISSIVE, until"):
+                extraction.run()
+            switch(server, permissive)
+            extraction.run()
+            insert(server)
+            switch(server, mode)
+            insert(server)
+            extraction.run()
+    check_gapless(extraction, 6)
+
+
 def test_an_idle_source_has_no_lag_and_makes_no_seqno(server: MySQL, tmp_path: Path) -> None:
     extraction = following(server, tmp_path)
     insert(server)

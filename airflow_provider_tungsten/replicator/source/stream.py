@@ -46,6 +46,7 @@ _HEARTBEATS = 3  # of which none may come before the connection counts as lost
 # What error 1236 says, in the words of MySQL 5.6 to 9.7 and MariaDB, which have no other key.
 _PURGED = ("could not find first log file", "could not find next log", "purged", "could not find gtid state")
 _SAME_REPLICA = ("same server_uuid", "same server_id")
+_OTHER_GTID_MODE = "@@global.gtid_mode = o"
 _OTHER_HISTORY = ("position", "more gtids than", "not in the master's binlog", "is missing the gtid")
 
 
@@ -177,6 +178,11 @@ def dump_error(
         return ConfigurationError(
             f"{where}: another replica reads with the same server_id or server_uuid ({text}): give this service a "
             "source.server_id of its own, and end the other reader"
+        )
+    if _OTHER_GTID_MODE in said:
+        return ConfigurationError(
+            f"{where}: the source does not send what it logged under another gtid_mode than it has now ({text}): SET GLOBAL "
+            "gtid_mode one step back there, to OFF_PERMISSIVE or ON_PERMISSIVE, until this service has read behind that"
         )
     if stream.position == start or any(words in said for words in _OTHER_HISTORY):
         return DivergedError(

@@ -49,6 +49,18 @@ from airflow_provider_tungsten.replicator.source.stream import dump_error
         (1236, "could not find next log; the first event 'b.1' at 4", True, LogPurgedError),
         (
             1236,
+            "Cannot replicate GTID-transaction when @@GLOBAL.GTID_MODE = OFF, at file ./b.000001, position 847.",
+            False,
+            ConfigurationError,
+        ),
+        (
+            1236,
+            "Cannot replicate anonymous transaction when @@GLOBAL.GTID_MODE = ON, at file ./b.000001, position 847.",
+            True,
+            ConfigurationError,
+        ),
+        (
+            1236,
             "Slave has more GTIDs than the master has, using the master's SERVER_UUID",
             True,
             DivergedError,
