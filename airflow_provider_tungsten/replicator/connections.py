@@ -15,7 +15,6 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
-from airflow_provider_tungsten.replicator.redshift.session import KEEPALIVE
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.source.connection import MySQLEndpoint
 from airflow_provider_tungsten.replicator.source.endpoint import mysql_endpoint as endpoint_of
@@ -129,6 +128,8 @@ def redshift_connect(connection_id: str, aws_connection: str) -> Callable[[], An
     :raises ConfigurationError: no such connection, or a setting that is missing or not understood.
     """
     import redshift_connector  # takes its time, too
+
+    from airflow_provider_tungsten.replicator.redshift.session import KEEPALIVE
 
     found = connection(connection_id, "redshift")
     if not found.host or not found.schema:

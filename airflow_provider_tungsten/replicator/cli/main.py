@@ -1,51 +1,68 @@
-"""The application: its commands put together, and what all of them share. A command's own module says what it does."""
+"""The application: its commands put together. A command's own module says what it does."""
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
-import structlog
 import typer
-from typer.core import TyperGroup
 
 from airflow_provider_tungsten import __version__
 from airflow_provider_tungsten.replicator.cli import output
-
-# What is a function there is a command; what is a Typer is a group of them.
-COMMANDS = {
-    "run": "run:run",
-    "status": "status:status",
-    "qs": "status:qs",
-    "thl": "thl:app",
-    "position": "position:app",
-    "preflight": "preflight:preflight",
-    "ddl": "ddl:ddl",
-    "skip": "operations:skip",
-    "heartbeat": "operations:heartbeat",
-    "applier": "operations:applier_app",
-    "extract": "extract:extract",
-}
+from airflow_provider_tungsten.replicator.cli.lazy import LazyGroup, Place
 
 
-class _Commands(TyperGroup):
-    """Imports a command when it is asked for: `thl list` need not wait for the drivers of Redshift."""
+class _Commands(LazyGroup):
+    places: ClassVar[dict[str, Place]] = {
+        "run": Place("run:run", "Replicates, without Airflow: extract, plan, batch, upload, load."),
+        "status": Place(
+            "status:status", "Shows how far source, log and appliers are, as Tungsten's trepctl status."
+        ),
+        "qs": Place("status:qs", "Quick status: state, latency, last seqno, how long it takes to catch up."),
+        "thl": Place("thl:app", "Looks into the THL, the log of all replicated transactions."),
+        "position": Place("position:app", "Shows and sets what an applier has applied, as Tungsten's dsctl."),
+        "preflight": Place(
+            "preflight:preflight",
+            "Checks source, stores and targets: every finding at once, each with its mend.",
+        ),
+        "ddl": Place(
+            "ddl:ddl", "Prints the DDL of the target's tables, out of the source's tables as they are now."
+        ),
+        "skip": Place("operations:skip", "Leaves one whole transaction out of what an applier applies."),
+        "heartbeat": Place(
+            "operations:heartbeat",
+            "Changes the heartbeat's row at the source, which the log then holds as a record.",
+        ),
+        "applier": Place(
+            "operations:applier_app",
+            "The appliers that a log is kept for: retention never deletes what one of them has not applied.",
+        ),
+        "extract": Place("extract:extract", "Reads binlog files into a THL, without a server."),
+    }
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        found = getattr(import_module(f"{__package__}.{module}"), name)
-        if not isinstance(found, typer.Typer):
-            function, found = found, typer.Typer(rich_markup_mode="rich", add_completion=False)
-            found.command()(function)
-        command = typer.main.get_command(found)
-        command.name = cmd_name
-        return command
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """The same, but with ``--json`` wrong arguments are told as JSON, too."""
+        words = sys.argv[1:] if args is None else args
+        if not (standalone_mode and output.JSON_OPTIONS.intersection(words)):
+            return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
+        try:
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except output.UsageError as error:
+            output.print_json({"error": "UsageError", "message": error.format_message()})
+            status = output.WRONG_ARGUMENTS
+        except typer.Abort:
+            output.print_json({"error": "Abort", "message": "nothing is done, since the answer was no"})
+            status = output.NOT_AGREED
+        sys.exit(status)
 
 
 app = typer.Typer(
@@ -72,15 +89,3 @@ def tungsten(
     ] = False,
 ) -> None:
     """MySQL's binary log to a transaction history log (THL), and on to S3 and Redshift."""
-    _log_to_stderr()
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event")),
-        ],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )

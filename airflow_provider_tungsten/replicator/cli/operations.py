@@ -14,7 +14,6 @@ from airflow_provider_tungsten.replicator.cli.services import (
     ApplierName,
     ServiceFile,
     branch_of,
-    confirm,
     live_connections,
     say,
     thl_store,
@@ -139,7 +138,7 @@ def remove(
     with output.errors(as_json):
         log = _log(config)
         if not yes:
-            confirm(f"Give up applier {name} of the log {log.url} for good?")
+            output.confirm(f"Give up applier {name} of the log {log.url} for good?")
         removal = appliers.remove(log, name, new_token(f"{by or getpass.getuser()} tungsten applier remove"))
         say(as_json, f"applier {name} is removed, at seqno {removal.seqno}", name=name, **asdict(removal))
 

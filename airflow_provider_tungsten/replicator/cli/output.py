@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
@@ -21,17 +19,22 @@ from airflow_provider_tungsten.replicator.errors import (
     TungstenError,
 )
 
+NOT_AGREED = 1
 WRONG_ARGUMENTS = 2
 NEEDS_A_PERSON = 3
 TRY_AGAIN = 4
 INTERRUPTED = 130
 NOBODY_READS = 141
 STATUSES = (
-    f"Exit status: 0 done; {WRONG_ARGUMENTS} wrong arguments, or seqnos that are not there; {NEEDS_A_PERSON} stopped, a person must look first; "
+    f"Exit status: 0 done; {NOT_AGREED} not done, since the answer was no; "
+    f"{WRONG_ARGUMENTS} wrong arguments, or seqnos that are not there; {NEEDS_A_PERSON} stopped, a person must look first; "
     f"{TRY_AGAIN} something did not answer, a later attempt may succeed; {INTERRUPTED} ended by Ctrl-C; "
     f"{NOBODY_READS} whoever read the output went away."
 )
 
+# What typer raises for wrong arguments, under the name that all its versions have it by.
+UsageError: Any = typer.BadParameter.__base__
+JSON_OPTIONS = frozenset({"--json", "-json"})
 AsJson = Annotated[bool, typer.Option("--json", "-json", help="Print the result, or the error, as JSON.")]
 
 
@@ -80,10 +83,20 @@ def print_json(value: Any) -> None:
     print(json_line(value))
 
 
+def confirm(question: str) -> None:
+    """Ends the command unless somebody says yes.
+
+    :raises ConfigurationError: nobody is there to be asked.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question} Nobody is here to answer: give --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
 def in_colour() -> bool:
     """Whether a person looks at standard output, and has not set NO_COLOR."""
-    console = Console()
-    return console.is_terminal and not console.no_color
+    dumb = os.environ.get("TERM") in ("dumb", "unknown")
+    return sys.stdout.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
@@ -102,8 +115,7 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: S
 def _print_table(
     names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], *, header: bool
 ) -> None:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         lines = [names, *rows] if header else rows
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
@@ -111,21 +123,26 @@ def _print_table(
             texts = (text.rjust(width) if name in right else text.ljust(width) for name, text, width in cells)
             print("  ".join(texts).rstrip())
         return
+    # Imported here, as below: it takes a tenth of a second.
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, show_header=header, header_style="bold cyan", pad_edge=False)
     for place, name in enumerate(names):
         style = "cyan" if not (header or place) else None
         table.add_column(name, justify="right" if name in right else "left", style=style, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 @contextmanager
 def progress(wanted: bool) -> Iterator[Callable[[str], None] | None]:
     """One line that moves, where a person looks at standard error; None where nobody does."""
-    console = Console(stderr=True)
-    if not (wanted and console.is_terminal):
+    if not (wanted and sys.stderr.isatty()):
         yield None
         return
-    with console.status("…") as status:
+    from rich.console import Console
+
+    with Console(stderr=True).status("…") as status:
         yield status.update

@@ -14,7 +14,6 @@ from airflow_provider_tungsten.replicator.cli.services import (
     ApplierName,
     ServiceFile,
     branch_of,
-    confirm,
     live_connections,
     say,
 )
@@ -104,7 +103,7 @@ def reset(
     """
     with output.errors(as_json), _opened(config, applier) as (branch, store):
         if not yes:
-            confirm(f"Forget what applier {branch.name} has applied?")
+            output.confirm(f"Forget what applier {branch.name} has applied?")
         old = reset_position(branch, store)
         was = old.seqno if old else -1
         had = f"it was seqno {was}" if was >= 0 else "it had none"

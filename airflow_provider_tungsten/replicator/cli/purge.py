@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
@@ -69,10 +68,14 @@ def purge(
             through=through,
         )
         planned = run(dry_run=True)
-        if not planned.segments or dry_run or not (yes or _agreed(planned, as_json)):
+        if not planned.segments or dry_run:
             _show_purged(planned, as_json, done=False)
-        else:
-            _show_purged(run(), as_json, done=True)
+            return
+        if not yes:
+            output.confirm(
+                f"Delete {planned.segments:,} files, {planned.bytes:,} bytes, all before seqno {planned.first}?"
+            )
+        _show_purged(run(), as_json, done=True)
 
 
 def _appliers(log: Log, config: Path, dry_run: bool) -> Collection[str]:
@@ -95,15 +98,6 @@ def _through(head: Head, low: int | None, high: int | None, before: int | None) 
     if high is not None and before is not None:
         raise ConfigurationError("give one of --high and --before")
     return before - 1 if before is not None else high
-
-
-def _agreed(planned: Purged, as_json: bool) -> bool:
-    if as_json or not sys.stdin.isatty():
-        raise ConfigurationError(
-            "nobody is there to be asked: give -y to delete, or --dry-run to see what would go"
-        )
-    text = f"Delete {planned.segments:,} files, {planned.bytes:,} bytes, all before seqno {planned.first}?"
-    return typer.confirm(text, err=True)
 
 
 def _show_purged(purged: Purged, as_json: bool, *, done: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from airflow_provider_tungsten.replicator.branch import Branch, open_branch
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.connections import mysql_endpoint, open_store, redshift_connect
-from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.settings import Store
@@ -63,16 +61,6 @@ def branches_of(service: Service, applier: str | None) -> list[Branch]:
 def thl_store(service: Service) -> Storage:
     """Where the service's log lies."""
     return _open(service.thl)
-
-
-def confirm(question: str) -> None:
-    """Ends the command unless somebody says yes.
-
-    :raises ConfigurationError: nobody is there to be asked.
-    """
-    if not sys.stdin.isatty():
-        raise ConfigurationError(f"{question} Nobody is here to answer: give --yes")
-    typer.confirm(question, abort=True, err=True)
 
 
 def say(as_json: bool, text: str, **values: Any) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -23,7 +24,9 @@ from airflow_provider_tungsten.replicator.thl.segment import (
     first_of,
     key_of,
 )
-from airflow_provider_tungsten.replicator.thl.writer import LogWriter
+
+if TYPE_CHECKING:
+    from airflow_provider_tungsten.replicator.thl.writer import LogWriter
 
 _PAGE = 1000
 
@@ -361,7 +364,7 @@ class Log:
             payload=None,
             options=start | dict(options or {}),
         )
-        with LogWriter(self._storage, self.service, thl_uuid, token=token) as writer:
+        with _log_writer()(self._storage, self.service, thl_uuid, token=token) as writer:
             writer.add([event])
             writer.commit(resume)
             return writer.close()
@@ -380,7 +383,7 @@ class Log:
         :param segment_bytes: file size at which a segment ends; ``segment_events``: its number of events.
         :param before_publish: as :class:`LogWriter` has it.
         """
-        return LogWriter(
+        return _log_writer()(
             self._storage,
             self.service,
             head.uuid,
@@ -390,3 +393,10 @@ class Log:
             segment_events=segment_events,
             before_publish=before_publish,
         )
+
+
+def _log_writer() -> type[LogWriter]:
+    # Imported here: structlog brings a terminal's formatting along, which who only reads need not wait for.
+    from airflow_provider_tungsten.replicator.thl.writer import LogWriter
+
+    return LogWriter

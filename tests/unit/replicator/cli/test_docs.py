@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from airflow_provider_tungsten.replicator.cli import output
+from airflow_provider_tungsten.replicator.cli.lazy import LazyGroup
 from airflow_provider_tungsten.replicator.cli.main import app
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -23,7 +24,7 @@ COMMON = {"--help", "--json", "-json", "--thl", "--service", "--config", "--yes"
 def commands(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     context = typer.Context(group)
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
+        command = group.imported(name) if isinstance(group, LazyGroup) else group.get_command(context, name)
         if hasattr(command, "list_commands"):
             yield from commands(command, *names, name)
         else:
@@ -70,6 +71,7 @@ def test_the_exit_statuses_are_those_of_the_code() -> None:
     table = set(map(int, re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)))
     assert table == {
         0,
+        output.NOT_AGREED,
         output.WRONG_ARGUMENTS,
         output.NEEDS_A_PERSON,
         output.TRY_AGAIN,

@@ -96,7 +96,9 @@ def test_wrong_arguments(files: Path, tmp_path: Path, arguments: tuple[str, ...]
 
 def test_help_and_version() -> None:
     assert "mysqldump --no-data" in run("extract", "--help").output
-    assert "Exit status: 0 done; 2 wrong arguments" in " ".join(run("--help").output.split())
+    assert "Exit status: 0 done; 1 not done, since the answer was no; 2 wrong arguments" in " ".join(
+        run("--help").output.split()
+    )
     assert run("--version").output.strip() == __version__
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tungsten.replicator.cli.output import INTERRUPTED, WRONG_ARGUMENTS
+from airflow_provider_tungsten.replicator.cli.output import INTERRUPTED, NOT_AGREED, WRONG_ARGUMENTS
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.appliers import Applied
 from airflow_provider_tungsten.replicator.thl.segment import key_of
@@ -160,7 +160,7 @@ def test_purge_refuses_what_an_applier_needs(four_files: Logbook, shop: Shop) ->
         (("-high", 99, "-y"), "seqno 99 does not exist"),
         (("--keep", "seven days"), "duration"),
         (("--keep-bytes", "much"), "byte"),
-        (("-high", 2), "nobody is there to be asked"),
+        (("-high", 2), "Nobody is here to answer"),
     ],
 )
 def test_purge_deletes_nothing_by_mistake(
@@ -173,8 +173,10 @@ def test_purge_deletes_nothing_by_mistake(
     assert len(keys(four_files)) == 4
 
 
-@pytest.mark.parametrize(("answer", "left"), [(b"n\n", 4), (b"y\n", 1)])
-def test_purge_asks_whoever_is_there(four_files: Logbook, shop: Shop, answer: bytes, left: int) -> None:
+@pytest.mark.parametrize(("answer", "status", "left"), [(b"n\n", NOT_AGREED, 4), (b"y\n", 0, 1)])
+def test_purge_asks_whoever_is_there(
+    four_files: Logbook, shop: Shop, answer: bytes, status: int, left: int
+) -> None:
     apply_up_to(four_files, 5)
     leader, follower = pty.openpty()
     os.write(leader, answer)
@@ -183,7 +185,7 @@ def test_purge_asks_whoever_is_there(four_files: Logbook, shop: Shop, answer: by
         assert b"Delete 3 files, " in process.stderr.read()
     os.close(follower)
     os.close(leader)
-    assert process.returncode == 0
+    assert process.returncode == status
     assert len(keys(four_files)) == left
 
 
