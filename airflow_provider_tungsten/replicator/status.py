@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from airflow_provider_tungsten.replicator.batch.apply import check_log
+from airflow_provider_tungsten.replicator.batch.cutter import MAX_SPAN, transactions
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint
 from airflow_provider_tungsten.replicator.batch.position import Position
@@ -44,8 +45,9 @@ class ApplierStatus:
 
     :param seqno: last applied, -1 before the first; with its ``event_id``.
     :param applied_latency: seconds from the commit at the source to the one at the target.
-    :param relative_latency: seconds since the last applied commit at the source; grows while nothing comes.
-    :param behind: seqnos of the log that are not applied.
+    :param relative_latency: seconds since the commit at the source up to which the target has everything that concerns it:
+        the last applied one, or a later record of the log when only heartbeats, excluded tables and the like lie between.
+    :param behind: seqnos of the log behind that.
     :param catch_up: seconds that takes at the speed of the last load.
     :param error: what the next load would meet.
     """
@@ -72,6 +74,7 @@ class Status:
     :param first, last: seqnos that the log holds.
     :param event_id: up to where the source was read; ``current_event_id``: where its log ends now.
     :param error: what the next extraction would meet.
+    :param begun: False: there is no log yet, and nothing wrong with that.
     """
 
     service: str
@@ -83,6 +86,7 @@ class Status:
     event_id: str | None = None
     current_event_id: str | None = None
     error: str | None = None
+    begun: bool = True
     missing: dict[str, str] = field(default_factory=dict)
     appliers: tuple[ApplierStatus, ...] = ()
 
@@ -95,8 +99,10 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
     log = Log(connections.store(service.thl), service.service)
     with missing.told("log"):
         head = log.head()
-        if head is None:
-            missing["log"] = f"{log.url} holds no log yet: extract first"
+    error = missing.get("log")
+    begun = head is not None or error is not None
+    if not begun:
+        missing["log"] = f"{log.url} holds no log yet: the first run begins it (tungsten run, or the DAG)"
     current = None
     with missing.told("current_event_id"):
         current = _current_event_id(service, connections)
@@ -109,7 +115,8 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
         source_id=log.record(head.last).source_id if head else None,
         event_id=head.resume.event_id if head else None,
         current_event_id=current,
-        error=missing.get("current_event_id") or missing.get("log"),
+        error=missing.get("current_event_id") or error,
+        begun=begun,
         missing=missing,
         appliers=tuple(_applier(branch, head, connections, now) for branch in branches),
     )
@@ -145,7 +152,13 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
     if error is not None:
         position = _mirrored(branch, hint)
         missing["seqno"] = "as the last load left it; the target does not tell"
-    behind = max(0, head.last - position.seqno) if head else None
+    error = error or _obstacle(branch, position, gaps)
+    loaded = position.seqno, position.watermark
+    if head and error is None and position.seqno + 1 >= head.first:
+        skipped = {one.seqno for one in skips}
+        with missing.told("relative_latency", "behind"):
+            loaded = _loaded(branch, position, head, skipped)
+    behind = max(0, head.last - loaded[0]) if head else None
     return ApplierStatus(
         name=branch.name,
         type=branch.applier.type,
@@ -153,14 +166,28 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
         event_id=position.event_id,
         epoch_number=position.epoch_number,
         applied_latency=latency,
-        relative_latency=max(0.0, now - position.watermark / 1_000_000) if position.watermark else None,
+        relative_latency=max(0.0, now - loaded[1] / 1_000_000) if loaded[1] else None,
         behind=behind,
         catch_up=_catch_up(behind, hint, missing),
         skips=tuple(skips),
         gaps=tuple(gaps),
-        error=error or _obstacle(branch, position, gaps),
+        error=error,
         missing=missing,
     )
+
+
+def _loaded(branch: Branch, position: Position, head: Head, skipped: Container[int]) -> tuple[int, int]:
+    """Seqno and watermark of the record up to which the target has everything, as planning would find it; at most a
+    micro-batch's span behind the position, since what follows waits for that batch.
+    """
+    seqno, watermark = position.seqno, position.watermark
+    last = min(head.last, seqno + MAX_SPAN)
+    if seqno < last:
+        for one in transactions(branch.log.scan(seqno + 1, last), branch.chain.tables, skipped):
+            if one.effect != "records" or one.gap is not None or one.refusal is not None:
+                break
+            seqno, watermark = one.seqno, one.watermark
+    return seqno, watermark
 
 
 def _mirrored(branch: Branch, hint: Hint | None) -> Position:

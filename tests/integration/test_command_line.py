@@ -124,7 +124,10 @@ def shop(
 
 def test_a_service_is_tried_watched_and_repaired_without_airflow(shop: Shop) -> None:
     assert "ready" in shop.run("preflight")
-    assert shop.json("status", status=3)["missing"]["maximumStoredSeqNo"].endswith("extract first")
+    before = shop.json("status")
+    assert [before["state"], before["appliers"][0]["state"]] == ["OFFLINE:NORMAL", "OFFLINE:NORMAL"]
+    assert "tungsten run" in before["missing"]["maximumStoredSeqNo"]
+    assert "tungsten run" in shop.run("qs")
     shop.json("run", "--step", "extract")
     shop.insert(ROWS)
 

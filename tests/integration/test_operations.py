@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,10 +17,12 @@ from airflow_provider_tungsten.replicator.branch import Branch, open_branch
 from airflow_provider_tungsten.replicator.errors import GapError, RangeError
 from airflow_provider_tungsten.replicator.extraction import ExtractResult
 from airflow_provider_tungsten.replicator.extractor import extract
+from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.skipping import skip
 from airflow_provider_tungsten.replicator.source.heartbeat import heartbeat_grant
+from airflow_provider_tungsten.replicator.status import ApplierStatus, read_status
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.targets import load
 from airflow_provider_tungsten.replicator.thl import appliers
@@ -54,7 +57,9 @@ class Shop:
                     "heartbeat": True,
                 },
                 "thl": {"url": f"s3://{bucket}/thl", "retention": EVERYTHING},
-                "appliers": {"redshift": {"files": {"url": f"s3://{bucket}/files"}}},
+                "appliers": {
+                    "redshift": {"files": {"url": f"s3://{bucket}/files"}, "exclude": [f"{database}.quiet"]}
+                },
             }
         )
         mysql.execute(
@@ -116,6 +121,15 @@ class Shop:
         inserts = [event.seqno for event in log.scan(log.first_seqno()) if event.kind == "insert"]
         return inserts[key - last - 1]
 
+    def status(self) -> ApplierStatus:
+        connections = Connections(
+            mysql=lambda connection: endpoint(self.mysql),
+            store=self.open_store,
+            redshift=lambda *names: self.redshift.connect,
+        )
+        [applier] = read_status(self.service, [self.branch()], connections).appliers
+        return applier
+
     def rows(self) -> list[int]:
         found = self.redshift.execute(f"SELECT id FROM {self.database}.t ORDER BY 1")
         return [int(row[0]) for row in found]
@@ -172,15 +186,37 @@ def test_a_transaction_is_skipped_in_every_state_and_the_log_is_kept_short_meanw
 
 
 def test_an_idle_source_has_a_true_lag_and_leaves_the_target_alone(shop: Shop) -> None:
-    shop.commit("INSERT INTO {} VALUES (1, 'x')")
     shop.extract()
+    shop.extract()
+    assert (shop.status().seqno, shop.status().behind) == (-1, 0)
+    shop.commit("INSERT INTO {} VALUES (1, 'x')")
     shop.all_steps()
     applied = shop.applied()
+    assert applied > 0
     first, second = shop.extract(), shop.extract()
     assert second.watermark > first.watermark
     assert (second.lag_seconds, second.transactions) == (0.0, 1)
     shop.plan()
     assert shop.branch().chain.end() == applied
+    shop.commit(
+        f"CREATE TABLE {shop.database}.quiet (id INT PRIMARY KEY)",
+        f"INSERT INTO {shop.database}.quiet VALUES (1)",
+    )
+    last = shop.extract()
+    idle = shop.status()
+    assert (idle.seqno, idle.behind, idle.catch_up) == (applied, 0, 0.0)
+    assert idle.relative_latency == pytest.approx(time.time() - last.watermark / 1e6, abs=5)
+    shop.commit("INSERT INTO {} VALUES (2, 'x')")
+    shop.extract()
+    shop.extract()
+    waits = shop.seqno_of(2)
+    late = shop.status()
+    head = shop.branch().log.head()
+    assert head is not None
+    assert (late.seqno, late.behind) == (applied, head.last - waits + 1)
+    assert late.relative_latency is not None
+    record = shop.branch().log.record(waits - 1)
+    assert late.relative_latency == pytest.approx(time.time() - record.watermark / 1e6, abs=5)
     schemas = shop.redshift.execute("SELECT schema_name FROM information_schema.schemata")
     assert not [name for (name,) in schemas if "heartbeat" in name]
 

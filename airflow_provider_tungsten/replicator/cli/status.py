@@ -66,9 +66,10 @@ def status(
     what is shown in its place says why; the others are shown all the same.
 
     There is no process that could be offline: [bold]state[/bold] is ONLINE where the next run
-    can go on, else OFFLINE:ERROR, and pendingExceptionMessage says what it would meet.
+    can go on; OFFLINE:NORMAL before the first one, while there is no log; else
+    OFFLINE:ERROR, and pendingExceptionMessage says what the next run would meet.
 
-    Exit status 0 when all are ONLINE, else 3.
+    Exit status 3 when one of them is OFFLINE:ERROR, else 0.
 
     [bold]Examples[/bold]
 
@@ -125,30 +126,32 @@ def as_tungsten(found: Status) -> dict[str, Any]:
     values = asdict(found)
     return {
         "serviceName": found.service,
-        "state": _state(found.error),
+        "state": _state(found, found.error),
         **({"pendingExceptionMessage": found.error} if found.error else {}),
         **{theirs: values[ours] for ours, theirs in _SERVICE.items() if ours in values},
         "currentTimeMillis": int(found.time * 1000),
         "timezone": "UTC",
         "version": __version__,
-        "appliers": [_applier(one) for one in found.appliers],
+        "appliers": [_applier(found, one) for one in found.appliers],
         "missing": {_SERVICE.get(name, name): why for name, why in found.missing.items()},
     }
 
 
-def _applier(one: ApplierStatus) -> dict[str, Any]:
+def _applier(found: Status, one: ApplierStatus) -> dict[str, Any]:
     values = asdict(one)
     return {
         "name": one.name,
-        "state": _state(one.error),
+        "state": _state(found, one.error),
         **({"pendingExceptionMessage": one.error} if one.error else {}),
         **{theirs: values[ours] for ours, theirs in _APPLIER.items()},
         "missing": {_APPLIER.get(name, name): why for name, why in one.missing.items()},
     }
 
 
-def _state(error: str | None) -> str:
-    return "OFFLINE:ERROR" if error else "ONLINE"
+def _state(found: Status, error: str | None) -> str:
+    if error:
+        return "OFFLINE:ERROR"
+    return "ONLINE" if found.begun else "OFFLINE:NORMAL"
 
 
 def _fields(found: Status) -> Iterator[tuple[str, str]]:
@@ -188,9 +191,9 @@ def _skip_or_gap(item: dict[str, Any]) -> str:
 
 def _quick(found: Status) -> Iterator[tuple[str, str]]:
     at = datetime.fromtimestamp(found.time, UTC)
-    yield found.service, f"{_state(found.error)} at {at:%Y-%m-%d %H:%M:%S} UTC"
-    if found.error:
-        yield "", found.error
+    yield found.service, f"{_state(found, found.error)} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    if trouble := found.error or found.missing.get("log"):
+        yield "", trouble
     if found.last is not None:
         yield (
             "stored",
@@ -199,7 +202,7 @@ def _quick(found: Status) -> Iterator[tuple[str, str]]:
     if found.current_event_id is not None:
         yield "source is at", found.current_event_id
     for one in found.appliers:
-        yield one.name, f"{_state(one.error)}{f': {one.error}' if one.error else ''}"
+        yield one.name, f"{_state(found, one.error)}{f': {one.error}' if one.error else ''}"
         yield (
             "  last applied",
             "nothing yet" if one.seqno in (None, -1) else f"seqno {one.seqno:,} ({one.event_id})",
