@@ -18,6 +18,13 @@ from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.settings import Name, TableRules
 from airflow_provider_tungsten.replicator.storage import new_token
 
+# A log of files is not repositioned: who wants to go on behind a place begins another one there.
+_ANOTHER_LOG = "another log (--thl or --service, with --start there)"
+WAYS_OUT = (
+    (r"[Tt]he DAG's parameter `reposition`( starts at .*) and records the gap", rf"{_ANOTHER_LOG}\1"),
+    (r"[Tt]he DAG's parameter `reposition`", _ANOTHER_LOG),
+)
+
 
 def extract(
     files: Annotated[
@@ -91,7 +98,7 @@ def extract(
 
       tungsten extract --files /backup/binlogs --schema shop.sql --start mysql-bin.000007:157 --thl /var/lib/thl --service shop
     """
-    with output.errors(as_json):
+    with output.errors(as_json, WAYS_OUT):
         rules = TableRules(
             include=tuple(include), exclude=tuple(exclude), exclude_columns=tuple(exclude_columns)
         )

@@ -30,6 +30,10 @@ class _Commands(LazyGroup):
             "ddl:ddl", "Prints the DDL of the target's tables, out of the source's tables as they are now."
         ),
         "skip": Place("operations:skip", "Leaves one whole transaction out of what an applier applies."),
+        "reposition": Place(
+            "operations:reposition",
+            "Lets reading go on elsewhere at the source: the way out where its log is lost or damaged.",
+        ),
         "heartbeat": Place(
             "operations:heartbeat",
             "Changes the heartbeat's row at the source, which the log then holds as a record.",

@@ -1,4 +1,4 @@
-"""`tungsten heartbeat`, `skip` and `applier`: what an operator does to a service now and then."""
+"""`tungsten heartbeat`, `skip`, `reposition` and `applier`: what an operator does to a service now and then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from airflow_provider_tungsten.replicator import skipping
+from airflow_provider_tungsten.replicator import extractor, skipping
 from airflow_provider_tungsten.replicator.cli import output
 from airflow_provider_tungsten.replicator.cli.services import (
     ApplierName,
@@ -19,11 +19,12 @@ from airflow_provider_tungsten.replicator.cli.services import (
     thl_store,
 )
 from airflow_provider_tungsten.replicator.positions import applied_seqno
-from airflow_provider_tungsten.replicator.service import load_service
+from airflow_provider_tungsten.replicator.service import Start, load_service
 from airflow_provider_tungsten.replicator.source.heartbeat import beat
 from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.low_water import now
 
 By = Annotated[
     str | None,
@@ -60,6 +61,46 @@ def heartbeat(
         service = load_service(config)
         beat(live_connections().mysql(service.source.connection), service.service, name)
         say(as_json, f"heartbeat {name} written", service=service.service, name=name)
+
+
+def reposition(
+    config: ServiceFile,
+    to: Annotated[
+        str, typer.Option("--to", help="now, earliest, file:position, or a GTID set to go on behind.")
+    ],
+    by: By = None,
+    yes: Yes = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Lets reading go on elsewhere at the source: the way out where its log is lost or damaged.
+
+    What lies between is not in the log then: a [bold]gap[/bold] record says so, at which every
+    applier stops. Bring its target to the state at the new place, then let it pass
+    with [bold]tungsten position acknowledge-gap[/bold].
+
+    [bold]Examples[/bold]
+
+      tungsten reposition --config shop.yaml --to now
+
+      tungsten reposition --config shop.yaml --to mysql-bin.000012:4 --yes
+    """
+    with output.errors(as_json):
+        service = load_service(config)
+        start = Start.parse(to)
+        if not yes:
+            output.confirm(f"Let service {service.service} go on at {to}, with a gap in its log?")
+        gap = extractor.reposition(
+            service,
+            live_connections().mysql(service.source.connection),
+            thl_store(service),
+            start,
+            token=new_token("tungsten reposition"),
+            reason=f"{by or getpass.getuser()} tungsten reposition {now()}",
+        )
+        text = (
+            f"the log goes on at {gap.event_id.partition(';')[0]}, behind a gap record at seqno {gap.seqno}"
+        )
+        say(as_json, text, seqno=gap.seqno, event_id=gap.event_id)
 
 
 def skip(

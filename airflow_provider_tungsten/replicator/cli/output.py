@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from airflow_provider_tungsten.replicator.errors import (
     TungstenError,
 )
 
+WaysOut = Sequence[tuple[str, str]]
 NOT_AGREED = 1
 WRONG_ARGUMENTS = 2
 NEEDS_A_PERSON = 3
@@ -32,27 +34,42 @@ STATUSES = (
     f"{NOBODY_READS} whoever read the output went away."
 )
 
+# The engine's ways out of trouble are the DAG's; here they are commands.
+WAYS_OUT = (
+    (r"[Tt]he DAG's parameter `reposition`", "`tungsten reposition`"),
+    (
+        r"trigger the DAG with its parameter `acknowledge_gap` set to (\d+)",
+        r"run `tungsten position acknowledge-gap --seqno \1`",
+    ),
+)
 # What typer raises for wrong arguments, under the name that all its versions have it by.
 UsageError: Any = typer.BadParameter.__base__
 JSON_OPTIONS = frozenset({"--json", "-json"})
 AsJson = Annotated[bool, typer.Option("--json", "-json", help="Print the result, or the error, as JSON.")]
 
 
+def explained(text: str, ways_out: WaysOut = WAYS_OUT) -> str:
+    """An error's text with the ways out that there are here."""
+    for pattern, way_out in ways_out:
+        text = re.sub(pattern, way_out, text)
+    return text
+
+
 @contextmanager
-def errors(as_json: bool) -> Iterator[None]:
+def errors(as_json: bool, ways_out: WaysOut = WAYS_OUT) -> Iterator[None]:
     """Says in one message what went wrong, and ends with the status that tells what to do."""
     try:
         yield
         sys.stdout.flush()
     except ValidationError as error:
         lines = [f"{item['input']!r}: {item['msg']}" for item in error.errors()]
-        _fail(ConfigurationError("; ".join(lines)), WRONG_ARGUMENTS, as_json)
+        _fail(ConfigurationError("; ".join(lines)), WRONG_ARGUMENTS, as_json, ways_out)
     except (ConfigurationError, RangeError) as error:
-        _fail(error, WRONG_ARGUMENTS, as_json)
+        _fail(error, WRONG_ARGUMENTS, as_json, ways_out)
     except TransientError as error:
-        _fail(error, TRY_AGAIN, as_json)
+        _fail(error, TRY_AGAIN, as_json, ways_out)
     except TungstenError as error:
-        _fail(error, NEEDS_A_PERSON, as_json)
+        _fail(error, NEEDS_A_PERSON, as_json, ways_out)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
@@ -61,17 +78,18 @@ def errors(as_json: bool) -> Iterator[None]:
         raise typer.Exit(NOBODY_READS) from None
 
 
-def _fail(error: TungstenError, status: int, as_json: bool) -> None:
+def _fail(error: TungstenError, status: int, as_json: bool, ways_out: WaysOut) -> None:
+    text = explained(str(error), ways_out)
     if as_json:
-        print_json({"error": type(error).__name__, "message": str(error)})
+        print_json({"error": type(error).__name__, "message": text})
     else:
-        print(f"tungsten: {error}", file=sys.stderr)
+        print(f"tungsten: {text}", file=sys.stderr)
     raise typer.Exit(status)
 
 
 def warn(text: str) -> None:
     """To standard error, whatever form the result has."""
-    print(f"tungsten: warning: {text}", file=sys.stderr)
+    print(f"tungsten: warning: {explained(text)}", file=sys.stderr)
 
 
 def json_line(value: Any) -> str:

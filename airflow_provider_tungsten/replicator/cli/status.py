@@ -127,7 +127,7 @@ def as_tungsten(found: Status) -> dict[str, Any]:
     return {
         "serviceName": found.service,
         "state": _state(found, found.error),
-        **({"pendingExceptionMessage": found.error} if found.error else {}),
+        **({"pendingExceptionMessage": output.explained(found.error)} if found.error else {}),
         **{theirs: values[ours] for ours, theirs in _SERVICE.items() if ours in values},
         "currentTimeMillis": int(found.time * 1000),
         "timezone": "UTC",
@@ -142,7 +142,7 @@ def _applier(found: Status, one: ApplierStatus) -> dict[str, Any]:
     return {
         "name": one.name,
         "state": _state(found, one.error),
-        **({"pendingExceptionMessage": one.error} if one.error else {}),
+        **({"pendingExceptionMessage": output.explained(one.error)} if one.error else {}),
         **{theirs: values[ours] for ours, theirs in _APPLIER.items()},
         "missing": {_APPLIER.get(name, name): why for name, why in one.missing.items()},
     }
@@ -193,7 +193,7 @@ def _quick(found: Status) -> Iterator[tuple[str, str]]:
     at = datetime.fromtimestamp(found.time, UTC)
     yield found.service, f"{_state(found, found.error)} at {at:%Y-%m-%d %H:%M:%S} UTC"
     if trouble := found.error or found.missing.get("log"):
-        yield "", trouble
+        yield "", output.explained(trouble)
     if found.last is not None:
         yield (
             "stored",
@@ -202,13 +202,13 @@ def _quick(found: Status) -> Iterator[tuple[str, str]]:
     if found.current_event_id is not None:
         yield "source is at", found.current_event_id
     for one in found.appliers:
-        yield one.name, f"{_state(found, one.error)}{f': {one.error}' if one.error else ''}"
+        yield one.name, f"{_state(found, one.error)}{f': {output.explained(one.error)}' if one.error else ''}"
         yield (
             "  last applied",
             "nothing yet" if one.seqno in (None, -1) else f"seqno {one.seqno:,} ({one.event_id})",
         )
         yield "  latency", _seconds(one.applied_latency, "from commit to commit")
-        yield "  last commit", _seconds(one.relative_latency, "ago at the source")
+        yield "  complete to", _seconds(one.relative_latency, "ago at the source")
         yield "  behind", "-" if one.behind is None else f"{one.behind:,} transactions"
         yield "  to catch up", _seconds(one.catch_up, "estimated")
         if one.skips:

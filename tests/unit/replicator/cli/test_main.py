@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from airflow_provider_tungsten import replicator
+from airflow_provider_tungsten.replicator.cli import extract
 from airflow_provider_tungsten.replicator.cli.lazy import LazyGroup
 from airflow_provider_tungsten.replicator.cli.main import app
-from airflow_provider_tungsten.replicator.cli.output import WRONG_ARGUMENTS
+from airflow_provider_tungsten.replicator.cli.output import WAYS_OUT, WRONG_ARGUMENTS, explained
 from tests.unit.replicator.batch.logs import Logbook, rows
 from tests.unit.replicator.cli.commands import COMMAND, Shop, run
 
@@ -92,3 +96,33 @@ def test_an_error_within_a_command_and_success_are_as_ever_with_json(
     assert result.exit_code == WRONG_ARGUMENTS
     assert json.loads(result.stdout)["error"] == "RangeError"
     assert run("thl", "list", "--help", "--json").exit_code == 0
+
+
+def engine_texts() -> Iterator[str]:
+    """Everything that the engine may say; values in it are 4711."""
+    for path in Path(str(replicator.__file__)).parent.rglob("*.py"):
+        if path.parent.name == "cli":
+            continue
+        nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+        joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+        parts = {id(part) for text in joined for part in text.values}
+        for text in joined:
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "4711" for part in text.values
+            )
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+                yield node.value
+
+
+def test_a_way_out_that_only_the_dag_has_is_told_as_the_command_that_does_the_same() -> None:
+    texts = [text for text in engine_texts() if re.search(r"DAG's parameter|trigger the DAG", text)]
+    assert len(texts) > 10
+    for text in texts:
+        assert not re.search(r"DAG's parameter|trigger the DAG", explained(text)), text
+        if "`reposition`" in text:
+            assert "`tungsten reposition`" in explained(text)
+            assert "reposition" not in explained(text, extract.WAYS_OUT)
+    assert {pattern for pattern, _ in WAYS_OUT if any(re.search(pattern, text) for text in texts)} == {
+        pattern for pattern, _ in WAYS_OUT
+    }
