@@ -63,8 +63,9 @@ class Pass:
 
     @property
     def idle(self) -> bool:
-        """Nothing was new, anywhere."""
-        extracted = self.extract is not None and self.extract.first is not None
+        """Nothing was new, anywhere, but for the heartbeat with which each extraction begins."""
+        extract = self.extract
+        extracted = extract is not None and (extract.rows > 0 or extract.reason != "head")
         return not extracted and not any(one.planned for one in self.appliers)
 
 

@@ -117,6 +117,12 @@ def in_colour() -> bool:
     return sys.stdout.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
 
+def begin_again(*, first: bool) -> None:
+    """Before a result that takes the place of the one before."""
+    if not first:
+        print("\033[2J\033[H" if sys.stdout.isatty() else "\n", end="")
+
+
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Names and texts, a pair a line; the names in colour where a person looks."""
     _print_table(["", ""], [*fields], (), header=False)
@@ -151,7 +157,8 @@ def _print_table(
         table.add_column(name, justify="right" if name in right else "left", style=style, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False, color_system="auto" if in_colour() else None)
+    console.print(table)
 
 
 @contextmanager

@@ -111,6 +111,7 @@ def _repeat(config: Any, applier: Any, refresh: Any, count: Any, as_json: bool, 
             if as_json:
                 output.print_json(as_tungsten(found))
             else:
+                output.begin_again(first=not done)
                 output.print_fields(describe(found))
             sys.stdout.flush()
             done += 1
