@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from airflow_provider_tungsten.replicator.batch.apply import check_log
-from airflow_provider_tungsten.replicator.batch.cutter import MAX_SPAN, transactions
+from airflow_provider_tungsten.replicator.batch.cutter import MAX_SPAN
 from airflow_provider_tungsten.replicator.batch.files import gap_key
 from airflow_provider_tungsten.replicator.batch.hint import Hint, read_hint
 from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
+from airflow_provider_tungsten.replicator.batch.spans import COLUMNS, Span, spans
 from airflow_provider_tungsten.replicator.branch import Branch
 from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.positions import applied
@@ -155,7 +157,7 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
     error = error or _obstacle(branch, position, gaps)
     loaded = position.seqno, position.watermark
     if head and error is None and position.seqno + 1 >= head.first:
-        skipped = {one.seqno for one in skips}
+        skipped = [one.seqno for one in skips]
         with missing.told("relative_latency", "behind"):
             loaded = _loaded(branch, position, head, skipped)
     behind = max(0, head.last - loaded[0]) if head else None
@@ -176,18 +178,30 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
     )
 
 
-def _loaded(branch: Branch, position: Position, head: Head, skipped: Container[int]) -> tuple[int, int]:
+def _loaded(branch: Branch, position: Position, head: Head, skipped: Sequence[int]) -> tuple[int, int]:
     """Seqno and watermark of the record up to which the target has everything, as planning would find it; at most a
     micro-batch's span behind the position, since what follows waits for that batch.
     """
     seqno, watermark = position.seqno, position.watermark
     last = min(head.last, seqno + MAX_SPAN)
     if seqno < last:
-        for one in transactions(branch.log.scan(seqno + 1, last), branch.chain.tables, skipped):
-            if one.effect != "records" or one.gap is not None or one.refusal is not None:
+        for span in spans(
+            branch.log.scan_columns(seqno + 1, last, COLUMNS), branch.chain.tables, sorted(skipped)
+        ):
+            place = _first_that_waits(span)
+            if place:
+                seqno, watermark = span.first + place - 1, span.watermarks[place - 1]
+            if place < len(span.epochs):
                 break
-            seqno, watermark = one.seqno, one.watermark
     return seqno, watermark
+
+
+def _first_that_waits(span: Span) -> int:
+    """Its place; one behind the last where none does."""
+    waiting = (
+        place for place, mark in span.marks.items() if mark.statement or mark.refusal or mark.gap is not None
+    )
+    return min(bisect_left(span.transactions, 1) - 1, *waiting, len(span.epochs))
 
 
 def _mirrored(branch: Branch, hint: Hint | None) -> Position:
