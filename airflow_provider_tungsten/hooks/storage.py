@@ -13,6 +13,6 @@ def open_store(store: Store) -> Storage:
     """The place that `store` names; nothing is contacted yet, but for credentials that the connection asks for."""
     if not store.url.startswith("s3://"):
         return open_storage(store.url)
-    settings = S3Hook(aws_conn_id=store.connection).config
-    client = S3Hook(aws_conn_id=store.connection, config=CLIENT.merge(settings)).get_conn()
+    hook = S3Hook(aws_conn_id=store.connection)
+    client = hook.get_client_type(region_name=hook.region_name, config=CLIENT.merge(hook.config))
     return open_storage(store.url, s3_client=client, encryption=store.encryption)

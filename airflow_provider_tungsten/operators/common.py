@@ -65,13 +65,21 @@ def seqno(value: int | str | None, name: str) -> int | None:
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """A terminal error, or a connection that does not exist, fails the task at once; any other is left to its retries."""
+    """A terminal error, or a connection that does not exist, fails the task at once; any other is left to its retries.
+
+    The reason then stands in the task's log once, at the head of the whole traceback.
+    """
     try:
         yield
     except TerminalError as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        raise _final(error, f"{type(error).__name__}: {error}") from error.__cause__
     except AirflowNotFoundException as error:
-        raise AirflowFailException(str(error)) from error
+        mend = "Add the connection to Airflow, or name another one in the service"
+        raise _final(error, f"{error}. {mend}") from error.__cause__
+
+
+def _final(error: Exception, reason: str) -> Exception:
+    return AirflowFailException(reason).with_traceback(error.__traceback__)
 
 
 def open_branch(service: Service, name: str | None) -> Branch:

@@ -70,7 +70,8 @@ class ApplyBatchesOperator(BaseOperator):
             self.log.warning(warning)
         figures = asdict(result) | progress.rate(result.rows)
         del figures["warnings"]
-        self.log.info("loaded", service=branch.service.service, applier=branch.name, **figures)
+        event = "loaded" if result.batches else "all was applied before"
+        self.log.info(event, service=branch.service.service, applier=branch.name, **figures)
         return figures
 
     def _check(self, branch: Branch) -> None:

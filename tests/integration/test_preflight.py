@@ -68,6 +68,14 @@ def test_a_fit_server_has_no_findings(mysql: MySQL, database: str, tmp_path: Pat
     assert facts.file.startswith("mysql-bin.")
 
 
+def test_a_pattern_that_includes_no_table_is_a_warning(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
+    patterns = [f"{database}.t", f"{database}.[st]*", f"{database}.T", "shpo.*"]
+    assert examine(mysql, tmp_path, include=patterns).warnings == (
+        f"source.include: no table fits {database}.T, shpo.*; correct the pattern, unless the table is yet to come",
+    )
+
+
 def test_all_findings_come_at_once_and_nothing_is_written(unfit: MySQL, tmp_path: Path) -> None:
     with pytest.raises(PreflightError) as caught:
         Extraction(unfit, tmp_path, server_id=1).run()
@@ -117,6 +125,7 @@ def test_binlog_off(tmp_path: Path) -> None:
 
 
 def test_sync_binlog_off_is_only_a_warning(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
     mysql.execute("SET GLOBAL sync_binlog = 0")
     try:
         facts = examine(mysql, tmp_path, include=[f"{database}.*"])
@@ -277,6 +286,7 @@ def test_missing_privileges_are_named_with_the_grant(mysql: MySQL, tmp_path: Pat
 
 
 def test_privileges_of_a_role_count(mysql: MySQL, database: str, tmp_path: Path) -> None:
+    mysql.execute("CREATE TABLE t (id INT PRIMARY KEY)", database=database)
     mysql.execute(
         "CREATE ROLE reader",
         "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader",

@@ -431,5 +431,6 @@ class _TableWriter:
         return DataError(
             f"{name}.{error.column}, seqno {seqno}: {error.reason}{why}. Exclude the "
             f"column (exclude_columns: {name}.{error.column}) or the "
-            f"table (exclude: {name}) in the applier's rules: both work at once"
+            f"table (exclude: {name}) in the applier's rules, or change such values by a filter (zerodate2null, "
+            "truncatetext, mask, cast): each works at once"
         )

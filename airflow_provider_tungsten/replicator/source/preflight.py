@@ -41,7 +41,7 @@ from airflow_provider_tungsten.replicator.source.server import (
     log_end,
     log_status,
 )
-from airflow_provider_tungsten.replicator.source.tables import examined
+from airflow_provider_tungsten.replicator.source.tables import examined, unmatched
 from airflow_provider_tungsten.replicator.storage import Storage
 
 Variables = dict[str, str]
@@ -159,6 +159,7 @@ class _Examination:
             self._server_id,
             self._log_filters,
             self._select_privilege,
+            self._included,
             self._unfit_tables,
             self._filters,
             self._tables_without_key,
@@ -303,6 +304,13 @@ class _Examination:
             self._warnings.append(
                 f"only tables of {', '.join(scopes)} were examined: SELECT is granted on no others"
             )
+
+    def _included(self) -> Iterator[str]:
+        if lost := unmatched(self._connection, self._source.include):
+            self._warnings.append(
+                f"source.include: no table fits {', '.join(lost)}; correct the pattern, unless the table is yet to come"
+            )
+        yield from ()
 
     def _unfit_tables(self) -> Iterator[str]:
         if self._server.mariadb:

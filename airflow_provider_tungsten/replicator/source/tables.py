@@ -47,6 +47,17 @@ def examined(connection: Connection, service: Service) -> Examined:
     return check(chains, tables, included, unique)
 
 
+def unmatched(connection: Connection, patterns: Iterable[str]) -> list[str]:
+    """Those of the patterns ``schema.table`` that no table fits which the user may see."""
+    query = (
+        "SELECT table_schema AS s, table_name AS t FROM information_schema.tables"
+        " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN %s"
+    )
+    tables = [(row["s"], row["t"]) for row in rows(connection, query, [_SYSTEM])]
+    filters = {pattern: TableFilter((pattern,)) for pattern in patterns}
+    return [pattern for pattern, one in filters.items() if not any(one.includes(*table) for table in tables)]
+
+
 def _chains(service: Service) -> Iterator[Chain]:
     """The filters of each applier that has any, with the service's in front."""
     own = tuple(f"filters.{number}" for number in range(len(service.filters)))

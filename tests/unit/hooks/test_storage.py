@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
+from airflow.sdk import BaseHook
 
 from airflow_provider_tungsten.hooks.storage import open_store
 from airflow_provider_tungsten.replicator.settings import Store
@@ -24,7 +26,10 @@ def test_a_batchs_uploads_keep_their_connections_and_the_connections_settings_co
     extra = {"region_name": "eu-west-1", "config_kwargs": {"user_agent_extra": "ours", **config}}
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+    asked = MagicMock(wraps=BaseHook.get_connection)
+    monkeypatch.setattr(BaseHook, "get_connection", asked)
     store = open_store(Store(url="s3://lake/batches", connection="lake"))
+    asked.assert_called_once_with("lake")
     assert isinstance(store, S3Storage)
     found = store._client.meta.config
     assert (found.max_pool_connections, found.user_agent_extra[-4:]) == (connections, "ours")

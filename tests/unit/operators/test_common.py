@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import yaml
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 
 from airflow_provider_tungsten.operators import common
 from airflow_provider_tungsten.operators.common import (
@@ -59,6 +60,22 @@ def test_a_terminal_error_is_not_retried_and_a_transient_one_is() -> None:
         raise RangeError("no such range")
     with pytest.raises(SourceUnavailableError), engine_errors():
         raise SourceUnavailableError("down")
+
+
+def test_the_reason_stands_once_above_the_whole_traceback() -> None:
+    cause = OSError("disk on fire")
+    with pytest.raises(AirflowFailException) as caught, engine_errors():
+        raise RangeError("no such range") from cause
+    assert caught.value.__cause__ is cause
+    assert "in test_the_reason_stands" in str(traceback.format_tb(caught.tb))
+
+
+def test_a_connection_that_does_not_exist_is_not_retried() -> None:
+    with (
+        pytest.raises(AirflowFailException, match="`lake` isn't defined.*Add the connection"),
+        engine_errors(),
+    ):
+        raise AirflowNotFoundException("The conn_id `lake` isn't defined")
 
 
 def test_the_only_applier_needs_no_name_one_of_several_does() -> None:
