@@ -79,7 +79,8 @@ def engine_errors() -> Iterator[None]:
 
 
 def _final(error: Exception, reason: str) -> Exception:
-    return AirflowFailException(reason).with_traceback(error.__traceback__)
+    final: Exception = AirflowFailException(reason)
+    return final.with_traceback(error.__traceback__)
 
 
 def open_branch(service: Service, name: str | None) -> Branch:

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from airflow_provider_tungsten.replicator.custom.settings import CustomApplier
 from airflow_provider_tungsten.replicator.errors import ConfigurationError
@@ -183,6 +183,36 @@ class Service(Model):
         return self.appliers[name]
 
 
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _allowed(place: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of which the last of `place`, as pydantic writes it, is none."""
+    models: list[type[BaseModel]] = [Service]
+    parts = iter(place[:-1])
+    for part in parts:
+        below = [_fields(model)[part] for model in models if part in _fields(model)]
+        if below:
+            models = [model for kind in below for model in _models(kind)]
+            if any(get_origin(kind) in (Mapping, tuple) for kind in below):
+                next(parts, None)  # a key, a number
+        else:
+            models = [model for model in models if part in _tags(model)]
+    return sorted({name for model in models for name in _fields(model)})
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    fields = _fields(model)
+    return get_args(fields.get("type") or fields.get("filter"))
+
+
 def _explain(origin: str, error: ValidationError) -> ConfigurationError:
     lines = []
     for item in error.errors():
@@ -195,7 +225,10 @@ def _explain(origin: str, error: ValidationError) -> ConfigurationError:
             if isinstance(item["input"], dict) or item["type"] == "missing" or "sha256" in item["loc"]
             else f" (given: {item['input']!r})"
         )
-        lines.append(f"  - {place}: {item['msg']}{given}")
+        known = (
+            f"; there are: {', '.join(_allowed(item['loc']))}" if item["type"] == "extra_forbidden" else ""
+        )
+        lines.append(f"  - {place}: {item['msg']}{known}{given}")
     return ConfigurationError(f"{origin} is not a valid service:\n" + "\n".join(lines))
 
 

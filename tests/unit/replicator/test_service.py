@@ -47,7 +47,27 @@ def test_what_is_not_given_has_a_default() -> None:
     ("path", "value", "said"),
     [
         ("service", "Shop!", "service: String should match pattern"),
-        ("sources", {}, "sources: Extra inputs are not permitted"),
+        ("sources", {}, "sources: Extra inputs are not permitted; there are: appliers, filters, schedule, "),
+        (
+            "thl.retention",
+            {"age": "7d"},
+            "thl.retention.age: Extra inputs are not permitted; there are: max_age, max_",
+        ),
+        (
+            "filters",
+            [{"filter": "mask", "nul": 1}],
+            "mask.nul: Extra inputs are not permitted; there are: columns, ",
+        ),
+        (
+            "appliers.files",
+            {**LAKE, "x": 1},
+            "appliers.files.x: Extra inputs are not permitted; there are: batches",
+        ),
+        (
+            "appliers.lake",
+            {**LAKE, "iam_role": "x"},
+            "filters, include, key_template, metadata, partition_by, ",
+        ),
         ("source.server_id", 0, "source.server_id: Input should be greater than or equal to 1 (given: 0)"),
         ("source.start", "yesterday", "source.start.at: Input should be 'earliest' or 'now'"),
         ("source.start", {"at": "now", "gtid_set": "x"}, "source.start: Value error, give exactly one of"),
