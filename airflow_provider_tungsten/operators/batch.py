@@ -44,6 +44,7 @@ class PlanBatchesOperator(BaseOperator):
     :param interval_end: … up to and including this one; used when no range is given by hand.
     :param acknowledge_gap: seqno of the ``gap`` record that planning may pass, since the target is in the state from
         which the log goes on (templated); None or empty: none.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     template_fields: Sequence[str] = (
@@ -184,6 +185,7 @@ class ThlToCsvOperator(_BatchOperator):
     :param from_seqno: first seqno of planned micro-batches (templated), as PlanBatchesOperator returns it.
     :param to_seqno: last seqno of planned micro-batches (templated). With neither, the operator plans what is due
         itself, and is skipped when nothing is.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     ui_color = "#dcefcf"
@@ -225,6 +227,7 @@ class CsvToS3Operator(_BatchOperator):
     :param applier: name of the applier in the service; not needed when there is only one.
     :param from_seqno: first seqno of planned micro-batches (templated).
     :param to_seqno: last seqno of planned micro-batches (templated). With neither: what is due.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     ui_color = "#cfeee6"

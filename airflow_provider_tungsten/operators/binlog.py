@@ -32,6 +32,7 @@ class BinlogToThlOperator(BaseOperator):
     :param reposition: go on at ``now``, ``earliest``, ``file:position`` or a GTID set instead of where the THL ends
         (templated). That writes a ``gap`` record, at which every applier stops until it is acknowledged, and ends the
         task, which then returns ``gap_seqno``. Once a run: a retried or cleared task finds its record. None or empty: no.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     template_fields: Sequence[str] = ("service", "reposition")

@@ -37,6 +37,7 @@ class ApplyBatchesOperator(BaseOperator):
     :param applier: name of the applier in the service; not needed when there is only one.
     :param to_seqno: apply up to the micro-batch that holds it (templated); left out: up to the last one planned, and
         the task is skipped, without contacting the target, when all of it was applied before.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     template_fields: Sequence[str] = ("service", "applier", "to_seqno")

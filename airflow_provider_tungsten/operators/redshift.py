@@ -24,6 +24,7 @@ class S3ToRedshiftMergeOperator(ApplyBatchesOperator):
     :param applier: name of the applier in the service; not needed when there is only one.
     :param to_seqno: apply up to the micro-batch that holds it (templated); left out: up to the last one planned, and
         the task is skipped, without contacting Redshift, when all of it was applied before.
+    :raises AirflowFailException: another attempt would fail the same way; the message says why, and the ways out.
     """
 
     ui_color = "#d8c8f0"
