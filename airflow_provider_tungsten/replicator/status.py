@@ -154,12 +154,13 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
     if error is not None:
         position = _mirrored(branch, hint)
         missing["seqno"] = "as the last load left it; the target does not tell"
-    error = error or _obstacle(branch, position, gaps)
+    error = error or _obstacle(branch, position)
     loaded = position.seqno, position.watermark
     if head and error is None and position.seqno + 1 >= head.first:
         skipped = [one.seqno for one in skips]
         with missing.told("relative_latency", "behind"):
             loaded = _loaded(branch, position, head, skipped)
+    error = error or _unacknowledged(gaps, loaded[0])
     behind = max(0, head.last - loaded[0]) if head else None
     return ApplierStatus(
         name=branch.name,
@@ -237,15 +238,20 @@ def _gaps(branch: Branch, head: Head | None) -> list[Gap]:
     return gaps[::-1]
 
 
-def _obstacle(branch: Branch, position: Position, gaps: list[Gap]) -> str | None:
+def _obstacle(branch: Branch, position: Position) -> str | None:
     """What would stop the next load, as far as it can be seen from here."""
     try:
         check_not_removed(branch.log, branch.name)
         check_log(branch.log, position)
     except TungstenError as error:
         return str(error)
+    return None
+
+
+def _unacknowledged(gaps: list[Gap], seqno: int) -> str | None:
+    """Of the gap that comes next, behind ``seqno``."""
     for gap in gaps:
-        if gap.seqno == position.seqno + 1 and not gap.acknowledged:
+        if gap.seqno == seqno + 1 and not gap.acknowledged:
             return (
                 f"seqno {gap.seqno} is a gap ({gap.reason}) that is not acknowledged: bring the target to the state from "
                 f"which the log goes on, then run: tungsten position acknowledge-gap --seqno {gap.seqno}"

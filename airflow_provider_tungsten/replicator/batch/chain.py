@@ -217,7 +217,7 @@ class Chain:
             if through is not None and piece.first > through:
                 return False
             if piece.tail and through is None and (waiting or piece.effect == "records"):
-                return False
+                continue  # to the log's end, or to the obstacle before which it waits
             plan = self._write(self._plan(piece, previous, head, token), left_out, token)
             made.append(plan)
             if plan.last != piece.last:

@@ -28,7 +28,7 @@ from airflow_provider_tungsten.replicator.thl import appliers
 from airflow_provider_tungsten.replicator.thl.event import event_id
 from airflow_provider_tungsten.replicator.thl.retention import purge
 from airflow_provider_tungsten.replicator.thl.settings import Retention
-from tests.unit.replicator.batch.logs import ITEMS, WIDER, Logbook, gap, position, rows, statement
+from tests.unit.replicator.batch.logs import ITEMS, WIDER, Logbook, gap, heartbeat, position, rows, statement
 
 
 @pytest.fixture
@@ -119,6 +119,16 @@ def test_a_lost_race_adopts_the_winners_plan_and_goes_on_behind_it(book: Logbook
     chain._last_plan = late  # type: ignore[method-assign]
     assert spans(chain.extend(token=new_token(), limit=9, waiting=False)) == [(0, 3), (4, 4), (5, 5)]
     assert book.chain().pending(-1).__next__() == winner
+
+
+def test_a_gap_behind_records_that_wait_for_more_is_told_all_the_same(book: Logbook) -> None:
+    book.add(rows(), heartbeat())
+    assert spans(extend(book)) == [(0, 2)]
+    book.add(heartbeat(), gap(), rows())
+    with pytest.raises(GapError, match="seqno 4"):
+        extend(book)
+    book.chain().acknowledge_gap(4, new_token())
+    assert spans(extend(book)) == [(3, 3), (4, 5)]
 
 
 def test_a_gap_stops_planning_until_it_is_acknowledged(book: Logbook) -> None:
