@@ -144,10 +144,10 @@ class _Walk:
             elif kind in ROWS_EVENTS:
                 self._count(kind, body)
             elif kind == EventType.QUERY:
-                sql = body.upper()
-                if any(word in sql for word in _UNCOUNTED):
+                sql = body[14 + int.from_bytes(body[11:13], "little") + body[8] :]
+                if any(word in sql.upper() for word in _UNCOUNTED):
                     self.countable = False
-                begun = sql.endswith(b"\0BEGIN") or (begun and not sql.endswith(b"\0COMMIT"))
+                begun = sql == b"BEGIN" or (begun and sql != b"COMMIT")
                 open_transaction = open_transaction and begun
             elif kind == EventType.XID:
                 open_transaction = begun = False

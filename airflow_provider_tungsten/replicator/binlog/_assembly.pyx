@@ -297,6 +297,8 @@ cdef class Assembly(EventSink):
         if not self._is_open or event.size < QUERY_BYTES:
             return False
         sql = QUERY_BYTES + little_endian(event.body + 11, 2) + event.body[8] + 1
+        if sql > event.size or event.body[sql - 1] != 0:
+            return False
         if sql + 5 == event.size and memcmp(event.body + sql, b"BEGIN", 5) == 0 and not self._begun:
             self._session = little_endian(event.body, 4)
             self._begun = True

@@ -302,8 +302,8 @@ def _query_parts(body: bytes) -> tuple[int, int, bytes, bytes, bytes]:
     thread_id, _, schema_length, error_code, variables_length = _QUERY_HEAD.unpack_from(body)
     schema_at = 13 + variables_length
     sql_at = schema_at + schema_length + 1
-    if sql_at > len(body):
-        raise CorruptLogError("a QUERY event is cut short")
+    if sql_at > len(body) or body[sql_at - 1] != 0:
+        raise CorruptLogError("a QUERY event's lengths do not fit what it holds")
     return thread_id, error_code, body[13:schema_at], body[schema_at : sql_at - 1], body[sql_at:]
 
 
