@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,14 @@ def redshift(server_folder: Path, s3: S3) -> Iterator[Redshift]:
         for name, value in server.env.items():
             patch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT ends the processes that a test starts, also where this one ignores it, as a shell's background jobs do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

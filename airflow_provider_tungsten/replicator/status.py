@@ -21,7 +21,7 @@ from airflow_provider_tungsten.replicator.positions import applied
 from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import connect, explained
-from airflow_provider_tungsten.replicator.source.server import checked_server, log_status
+from airflow_provider_tungsten.replicator.source.server import checked_server, clock_offset, log_status
 from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
 from airflow_provider_tungsten.replicator.thl.event import event_id
 from airflow_provider_tungsten.replicator.thl.log import Log
@@ -46,9 +46,9 @@ class ApplierStatus:
     """One applier. A figure that is not known is None, and ``missing`` says why.
 
     :param seqno: last applied, -1 before the first; with its ``event_id``.
-    :param applied_latency: seconds from the commit at the source to the one at the target.
-    :param relative_latency: seconds since the commit at the source up to which the target has everything that concerns it:
-        the last applied one, or a later record of the log when only heartbeats, excluded tables and the like lie between.
+    :param applied_latency: seconds from the commit at the source, by its clock, to the one at the target, by the load's.
+    :param relative_latency: seconds since the commit at the source, by its clock, up to which the target has everything that
+        concerns it: the last applied one, or a later record of the log when only heartbeats, excluded tables and the like lie between.
     :param behind: seqnos of the log behind that.
     :param catch_up: seconds that takes at the speed of the last load.
     :param error: what the next load would meet.
@@ -105,9 +105,9 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
     begun = head is not None or error is not None
     if not begun:
         missing["log"] = f"{log.url} holds no log yet: the first run begins it (tungsten run, or the DAG)"
-    current = None
+    current = offset = None
     with missing.told("current_event_id"):
-        current = _current_event_id(service, connections)
+        current, offset = _source(service, connections)
     return Status(
         service=service.service,
         time=now,
@@ -120,7 +120,7 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
         error=missing.get("current_event_id") or error,
         begun=begun,
         missing=missing,
-        appliers=tuple(_applier(branch, head, connections, now) for branch in branches),
+        appliers=tuple(_applier(branch, head, connections, now, offset) for branch in branches),
     )
 
 
@@ -134,14 +134,18 @@ class _Missing(dict[str, str]):
             self.update(dict.fromkeys(names, str(error)))
 
 
-def _current_event_id(service: Service, connections: Connections) -> str:
+def _source(service: Service, connections: Connections) -> tuple[str, float]:
+    """Where its log ends, and by how many seconds its clock is ahead of ours."""
     endpoint = connections.mysql(service.source.connection)
     with closing(connect(endpoint)) as connection, explained(endpoint):
         found = log_status(connection, checked_server(connection, endpoint))
-        return event_id(found["File"], int(found["Position"])) if found else ""
+        current = event_id(found["File"], int(found["Position"])) if found else ""
+        return current, clock_offset(connection)
 
 
-def _applier(branch: Branch, head: Head | None, connections: Connections, now: float) -> ApplierStatus:
+def _applier(
+    branch: Branch, head: Head | None, connections: Connections, now: float, offset: float | None
+) -> ApplierStatus:
     missing = _Missing()
     position, latency, hint = Position(), None, None
     skips: list[Skip] = []
@@ -161,6 +165,8 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
         with missing.told("relative_latency", "behind"):
             loaded = _loaded(branch, position, head, skipped)
     error = error or _unacknowledged(gaps, loaded[0])
+    if loaded[1] and offset is None:
+        missing.setdefault("relative_latency", "by our clock; the source does not tell its own")
     behind = max(0, head.last - loaded[0]) if head else None
     return ApplierStatus(
         name=branch.name,
@@ -169,7 +175,7 @@ def _applier(branch: Branch, head: Head | None, connections: Connections, now: f
         event_id=position.event_id,
         epoch_number=position.epoch_number,
         applied_latency=latency,
-        relative_latency=max(0.0, now - loaded[1] / 1_000_000) if loaded[1] else None,
+        relative_latency=max(0.0, now + (offset or 0.0) - loaded[1] / 1_000_000) if loaded[1] else None,
         behind=behind,
         catch_up=_catch_up(behind, hint, missing),
         skips=tuple(skips),

@@ -216,6 +216,7 @@ def test_a_service_whose_servers_do_not_answer_still_says_what_is_known(shop: Sh
     assert applier["appliedLatency"] is None
     assert "appliedLatency" in applier["missing"]
     assert applier["relativeLatency"] > 0
+    assert "by our clock" in applier["missing"]["relativeLatency"]
     text = shop.run("status", status=3, **down)
     assert re.search(rf"appliedLastSeqno +{last} ", text)
     assert "hunter2" not in text + json.dumps(said)
@@ -294,6 +295,7 @@ def test_the_ddl_that_is_printed_is_what_a_load_needs(shop: Shop) -> None:
     )
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_following_ends_when_it_is_asked_to_and_loses_nothing(shop: Shop) -> None:
     shop.json("run", "--step", "extract")
     first = shop.start("run", "--follow", "--interval", "0.1", "--json")

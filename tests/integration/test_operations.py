@@ -217,6 +217,14 @@ def test_an_idle_source_has_a_true_lag_and_leaves_the_target_alone(shop: Shop) -
     assert late.relative_latency is not None
     record = shop.branch().log.record(waits - 1)
     assert late.relative_latency == pytest.approx(time.time() - record.watermark / 1e6, abs=5)
+    # For all but root: the source's clock is ahead of ours.
+    shop.mysql.execute("SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP(SYSDATE(6)) + 1000'")
+    try:
+        ahead = shop.status().relative_latency
+    finally:
+        shop.mysql.execute("SET GLOBAL init_connect = ''")
+    assert ahead is not None
+    assert ahead == pytest.approx(late.relative_latency + 1000, abs=60)
     schemas = shop.redshift.execute("SELECT schema_name FROM information_schema.schemata")
     assert not [name for (name,) in schemas if "heartbeat" in name]
 

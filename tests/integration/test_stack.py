@@ -107,6 +107,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_server_outlives_its_parent(home: Path, end: signal.Signals) -> None:
     argv = [sys.executable, "-c", PARENT, str(home)]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -38,6 +37,7 @@ from airflow_provider_tungsten.replicator.source.server import (
     ServerFacts,
     Version,
     checked_server,
+    clock_offset,
     log_end,
     log_status,
 )
@@ -424,12 +424,12 @@ class _Examination:
             )
 
     def _clock(self) -> Iterator[str]:
-        before = time.time()
-        theirs = float(rows(self._connection, "SELECT UNIX_TIMESTAMP(NOW(6)) AS now")[0]["now"])
-        self._clock_offset = round(theirs - (before + time.time()) / 2, 3)
+        self._clock_offset = clock_offset(self._connection)
         if abs(self._clock_offset) > _CLOCK_SECONDS:
+            where, how = ("ahead of", "low") if self._clock_offset > 0 else ("behind", "high")
             self._warnings.append(
-                f"the source's clock differs from ours by {self._clock_offset:+.1f} s: lag is shown wrong by that much"
+                f"the source's clock is {abs(self._clock_offset):.1f} s {where} ours: lag and relativeLatency allow for "
+                f"it, appliedLatency, which loads record by our clock, is too {how} by that much"
             )
         yield from ()
 

@@ -6,6 +6,7 @@ Whether it is fit to be read is :mod:`.preflight`'s.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -86,6 +87,13 @@ def checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
     if finding:
         raise PreflightError(f"MySQL at {endpoint}", [finding])
     return Server(version, mariadb.is_mariadb(server["version"], server["comment"]))
+
+
+def clock_offset(connection: Connection) -> float:
+    """Seconds by which the server's clock is ahead of ours, to half the time that asking takes."""
+    before = time.time()
+    theirs = float(rows(connection, "SELECT UNIX_TIMESTAMP(NOW(6)) AS now")[0]["now"])
+    return round(theirs - (before + time.time()) / 2, 3)
 
 
 def at_log_end(connection: Connection, endpoint: MySQLEndpoint, facts: ServerFacts) -> ServerFacts:

@@ -272,7 +272,10 @@ def test_what_a_key_s_transform_cuts_off_is_counted_once() -> None:
 
 @pytest.mark.parametrize(
     ("call", "said"),
-    [(fail, r"x\.y: ValueError at test_transforms\.py:\d+"), (lambda text: 7, r"x\.y gave int, not a text or None")],
+    [
+        (fail, r"x\.y: ValueError at test_transforms\.py:\d+"),
+        (lambda text: 7, r"x\.y gave int, not a text or None"),
+    ],
 )
 def test_a_callable_that_fails_is_named_without_its_words(
     call: Callable[[str | None], str | None], said: str

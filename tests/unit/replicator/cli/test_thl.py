@@ -99,6 +99,7 @@ def test_tail_shows_the_end(four_files: Logbook, shop: Shop) -> None:
     assert shop("tail", "-n", 0).stdout == ""
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_tail_follows_what_is_appended_until_it_is_interrupted(tmp_path: Path, shop: Shop) -> None:
     with shop.start("tail", "-f", "-headers", "--interval", "0.1") as process:
         assert process.stdout is not None
