@@ -113,21 +113,14 @@ def gateway(
         tls_dir=tmp_path_factory.mktemp("tls"),
         s3_endpoint=s3_endpoint,
     )
-    before = os.environ.get("SSL_CERT_FILE")
-    os.environ["SSL_CERT_FILE"] = str(settings.tls_dir / "gateway.crt")  # type: ignore[operator]
-    try:
-        with Gateway(settings) as gateway:
-            yield gateway
-    finally:
-        if before is None:
-            del os.environ["SSL_CERT_FILE"]
-        else:
-            os.environ["SSL_CERT_FILE"] = before
+    with Gateway(settings) as gateway:
+        yield gateway
 
 
 @pytest.fixture
-def connect(gateway: Gateway) -> Iterator[Any]:
-    """Opens connections as production code does; closes them at the end."""
+def connect(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Opens connections as production code does; closes them at the end. The test's process trusts the certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", f"{gateway.settings.tls_dir}/gateway.crt")
     opened = []
 
     def open_one(**changes: Any) -> Any:

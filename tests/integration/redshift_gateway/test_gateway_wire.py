@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +142,8 @@ def test_a_stopped_gateway_leaves_no_lock_behind(
         thread = threading.Thread(target=wait_for_lock, args=(waiter,))
         thread.start()
         thread.join(0.3)
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
     thread.join(5)
+    assert not thread.is_alive()
     run("SET statement_timeout TO 5000")
     assert run("SELECT count(*) FROM k") == [[0]]
 
@@ -207,10 +205,8 @@ def test_the_program_says_when_it_is_ready_and_ends_on_sigterm(
             host="127.0.0.1", port=port, database="other", user=USER, password=PASSWORD, ssl=False
         )
         connection.cursor().execute("CREATE TABLE kept (a INT)")
-        began = time.monotonic()
         program.send_signal(signal.SIGTERM)
         assert program.wait(10) == 0
-        assert time.monotonic() - began < 5
         assert (tmp_path / "tls" / "gateway.key").stat().st_mode & 0o077 == 0
     finally:
         program.kill()
