@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymysqlreplication import BinLogStreamReader
-from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
@@ -23,7 +18,6 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS
 from tests.integration.extraction import Extraction
 from tests.integration.value_log import NULL, Change, Log, Row, compare, read_csv, write
 from tests.integration.value_types import KINDS, Kind
-from tests.stack.mysql import MySQL
 
 
 @pytest.fixture(scope="module")
@@ -94,84 +88,6 @@ def test_every_type_comes_through_the_extractor(log: Log, name: str, tmp_path: P
     for table, kind in kinds.items():
         compare(kind, found[table].inserted, written[table].inserted)
         compare(kind, found[table].deleted, written[table].deleted)
-
-
-# Types that mysql-replication 1.0 reads right, each with its edges and random values.
-PEER_TYPES = {
-    *(
-        f"{name}{sign}"
-        for name in ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
-        for sign in ("", " UNSIGNED")
-    ),
-    *("DECIMAL(65,30)", "DECIMAL(10,0)", "DECIMAL(30,30)", "DECIMAL(18,9)", "DECIMAL(38,3)", "DOUBLE"),
-    *("VARCHAR(20)", "VARCHAR(64)", "CHAR(63)", "TEXT", "VARBINARY(300)", "LONGBLOB"),
-}
-
-
-def test_mysql_replication_reads_the_same(log: Log, mysql: MySQL) -> None:
-    kinds = [kind for kind in KINDS if kind.sql in PEER_TYPES]
-    assert len(kinds) == len(PEER_TYPES)
-    columns = ", ".join(f"c{number} {kind.sql}" for number, kind in enumerate(kinds))
-    log.run(f"CREATE TABLE t (id INT PRIMARY KEY, {columns})")
-    start = log.position()
-
-    @settings(max_examples=20, deadline=None, database=None)
-    @given(st.tuples(*map(_values, kinds)))
-    def write_any(values: tuple[str, ...]) -> None:
-        log.run(f"INSERT INTO t VALUES ({next(numbers)}, {', '.join(values)})")
-
-    numbers = itertools.count()
-    write_any()
-    log.run("UPDATE t SET id = id + 1000", "DELETE FROM t")
-    ours = log.changes_since(start)
-    inserted, deleted = _peers_rows(mysql, start)
-    assert len(ours.inserted) == len(ours.deleted) == 2 * next(numbers)
-    for row, peers in zip(ours.inserted + ours.deleted, inserted + deleted, strict=True):
-        assert all(map(_agree, row, peers)), (row, peers)
-
-
-def _values(kind: Kind) -> st.SearchStrategy[str]:
-    assert kind.drawn is not None
-    return st.sampled_from(["NULL", *kind.values]) | kind.drawn
-
-
-def _peers_rows(mysql: MySQL, start: tuple[str, int]) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Images of inserted and of deleted rows."""
-    inserted: list[list[Any]] = []
-    deleted: list[list[Any]] = []
-    stream = BinLogStreamReader(
-        connection_settings={
-            "host": mysql.host,
-            "port": mysql.port,
-            "user": mysql.user,
-            "passwd": mysql.password,
-        },
-        server_id=4712,
-        resume_stream=True,
-        log_file=start[0],
-        log_pos=start[1],
-        only_events=[WriteRowsEvent, UpdateRowsEvent, DeleteRowsEvent],
-    )
-    for event in stream:
-        for row in event.rows:
-            if isinstance(event, UpdateRowsEvent):
-                deleted.append(list(row["before_values"].values()))
-                inserted.append(list(row["after_values"].values()))
-            else:
-                images = inserted if isinstance(event, WriteRowsEvent) else deleted
-                images.append(list(row["values"].values()))
-    stream.close()
-    return inserted, deleted
-
-
-def _agree(text: str, value: Any) -> bool:
-    if value is None or text == NULL:
-        return value is None and text == NULL
-    if isinstance(value, float):
-        return float(text) == value
-    if isinstance(value, bytes):
-        return text == value.hex()
-    return text == (f"{value:f}" if isinstance(value, Decimal) else str(value))
 
 
 def _by_id(row: Row) -> int:

@@ -279,7 +279,7 @@ KINDS: list[Kind] = [
     _latin1("VARCHAR(300) CHARACTER SET latin1", 50, "'café €'", "REPEAT('é', 300)", "UNHEX('81')", "UNHEX('8d8f909d80ff')"),
     _text("TINYTEXT", 60, "REPEAT('x', 255)"), _text("TEXT", 60, "REPEAT('x', 65535)", "''"),
     _text("MEDIUMTEXT", 60, "REPEAT('é', 100000)"), _latin1("LONGTEXT CHARACTER SET latin1", 50, "REPEAT('é', 100000)"),
-    _bytes("BINARY(4)", 4, "X'ABCD'", "X'00000000'", "X'00FF0000'", "''"), _bytes("BINARY(255)", 255, "X'00'"),
+    _bytes("BINARY(4)", 4, "X'ABCD'", "X'00000000'", "X'00FF0000'", "X'01020304'", "''"), _bytes("BINARY(255)", 255, "X'00'"),
     _bytes("VARBINARY(300)", 99, "X'00FF00'", "''", "REPEAT(X'7F', 300)"), _bytes("VARBINARY(255)", 99, "X'FF'"),
     _bytes("TINYBLOB", 99, "X'FF'"), _bytes("BLOB", 99, "X'DEADBEEF00'", "''"),
     _bytes("MEDIUMBLOB", 99, "REPEAT(X'01', 70000)"), _bytes("LONGBLOB", 99, "REPEAT(X'00', 100000)"),
