@@ -25,7 +25,8 @@ from airflow_provider_tungsten.replicator.thl.event import Kind
 
 _KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
-_CACHED_BYTES = 4 << 20  # of table maps; what is known of their tables takes up to a hundred times as much
+# Of table maps, or of a single one; what is known of their tables takes up to a hundred times as much.
+_CACHED_BYTES = 4 << 20
 _LEFT_TO_PYTHON = 251  # columns beyond which the compiled part leaves rows alone
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 
@@ -97,9 +98,14 @@ class Collector:
         if name == self._heartbeat:
             check_heartbeat_table(body, name[0])
             return _Heartbeat.made()
-        return self._included(body) if self._filter.includes(*name) else None
+        return self._included(body, name) if self._filter.includes(*name) else None
 
-    def _included(self, body: bytes) -> _Table:
+    def _included(self, body: bytes, name: tuple[str, str]) -> _Table:
+        if len(body) > _CACHED_BYTES:
+            raise UnsupportedError(
+                f"{'.'.join(name)}: its TABLE_MAP has {len(body)} bytes, more than are kept in memory of a table (4 MiB); "
+                "exclude the table"
+            )
         definition = self._maps.definition(body)
         names = [column.name for column in definition.columns]
         excluded = (

@@ -32,7 +32,7 @@ from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, TungstenError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.thl import columns
-from tests.unit.replicator.events import ONE_ROW, ROWS, TABLE_MAP, Events
+from tests.unit.replicator.events import FILE, ONE_ROW, ROWS, TABLE_MAP, Events
 from tests.unit.replicator.test_assembler import assembler
 
 MOST_MEMORY = 32 * 1024 * 1024
@@ -187,8 +187,72 @@ def test_a_transaction_of_countless_tables_is_refused() -> None:
         made.event(EventType.TABLE_MAP, number.to_bytes(6, "little") + wide + bytes([number]) * 100_000)
         for number in range(200)
     )
-    with frugal(), pytest.raises(UnsupportedError, match="TABLE_MAP .* more tables than are kept in memory"):
+    with (
+        frugal(),
+        pytest.raises(UnsupportedError, match=r"TABLE_MAP .*a\.t: .* more tables than are kept in memory"),
+    ):
         excluded.take(maps)
+
+
+def _wide_table_map(columns: int) -> bytes:
+    """Of a table of so many columns, all named."""
+    count = b"\xfd" + columns.to_bytes(3, "little") if columns > 250 else bytes([columns])
+    names = b"".join(f"\x07c{number:06}".encode() for number in range(columns))
+    nulls = bytes((columns + 7) // 8)
+    rest = b"\0" + nulls + b"\x01\xfd" + len(nulls).to_bytes(3, "little") + nulls
+    return (
+        TABLE_MAP[:14]
+        + count
+        + b"\x03" * columns
+        + rest
+        + b"\x04\xfd"
+        + len(names).to_bytes(3, "little")
+        + names
+    )
+
+
+def test_a_table_of_more_columns_than_mysql_makes() -> None:
+    assert len(TableMaps().definition(_wide_table_map(4096)).columns) == 4096
+    made = Events()
+    taking = assembler()
+    taking.take(made.begin())
+    for count in (4097, 400_000):
+        body = _wide_table_map(count)
+        with (
+            frugal(),
+            pytest.raises(
+                CorruptLogError,
+                match=rf"{FILE}:\d+, TABLE_MAP \(19\): a\.t: .* {count} columns, of which MySQL makes 4096 at most",
+            ),
+        ):
+            taking.take([made.event(EventType.TABLE_MAP, body)])
+
+
+@pytest.mark.parametrize(("size", "limit"), [((4 << 20) + 1, "4 MiB"), (200 << 20, "16 MiB")])
+def test_a_huge_table_map_is_refused_unread(size: int, limit: str) -> None:
+    made = Events()
+    taking = assembler()
+    taking.take(made.begin())
+    event = made.event(EventType.TABLE_MAP, TABLE_MAP.ljust(size, b"\0"))
+    with (
+        frugal(),
+        pytest.raises(
+            UnsupportedError, match=rf"{FILE}:\d+, TABLE_MAP \(19\): a\.t: .* {size} bytes.*\({limit}\)"
+        ),
+    ):
+        taking.take([event])
+
+
+def test_the_same_tables_statement_after_statement_are_known_once() -> None:
+    made = Events()
+    taking = assembler()
+    statement = [*made.one_row()]
+    count = 500_000
+    assert count * len(TABLE_MAP) > 16 << 20
+    taking.take(made.begin())
+    taking.take(event for _ in range(count) for event in statement)
+    taking.take([made.event(EventType.XID, bytes(8))])
+    assert taking.rows == count
 
 
 def test_fragments_without_end_wait_on_disk_however_small_they_are() -> None:

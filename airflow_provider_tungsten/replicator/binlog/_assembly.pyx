@@ -18,8 +18,9 @@ from libcpp.vector cimport vector
 from airflow_provider_tungsten.replicator.binlog._fragments cimport Fragments
 from airflow_provider_tungsten.replicator.binlog._framing cimport EventSink, RawEvent, event_of
 from airflow_provider_tungsten.replicator.binlog._images cimport RowLayout, little_endian
-from airflow_provider_tungsten.replicator.binlog.events import Gtid
+from airflow_provider_tungsten.replicator.binlog.events import Event, Gtid
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
+from airflow_provider_tungsten.replicator.binlog.table_map import table_name
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 cdef enum:
@@ -44,6 +45,9 @@ cdef enum:
     MAX_KNOWN = 10_000
     MAX_KNOWN_BYTES = 4 << 20
     MAX_OPEN_BYTES = 16 << 20
+    NAMES_BYTES = 1024  # of a TABLE_MAP, in which schema and table stand
+
+BEHIND = "start behind it with the DAG's parameter `reposition` and load its tables again"
 
 
 cdef class Table:
@@ -166,8 +170,8 @@ cdef class Assembly(EventSink):
         self._known_bytes += len(body)
         if self._known_bytes > MAX_OPEN_BYTES:
             raise UnsupportedError(
-                "its transaction changes more tables than are kept in memory (16 MiB of TABLE_MAP events); start behind it with "
-                "the DAG's parameter `reposition` and load its tables again"
+                f"{'.'.join(table_name(body))}: its transaction changes more tables than are kept in memory (16 MiB of "
+                f"TABLE_MAP events); {BEHIND}"
             )
         known = &self._known[little_endian(body, 6)]
         known.body = body
@@ -205,7 +209,8 @@ cdef class Assembly(EventSink):
         except (UnsupportedError, CorruptLogError) as error:
             if file in str(error):
                 raise
-            raise type(error)(f"{event_of(event, file).place}: {error}") from None
+            place = Event(event.kind, 0, 0, 0, file, event.start, event.end, b"").place
+            raise type(error)(f"{place}: {error}") from None
         if self.ended:
             self.paused = True
         elif not self._is_open and (
@@ -311,6 +316,8 @@ cdef class Assembly(EventSink):
             return False
         if self.skip:
             return True
+        if event.size > MAX_OPEN_BYTES:
+            raise self._too_large(event)
         found = self._known.find(little_endian(event.body, 6))
         if found == self._known.end():
             return False
@@ -319,6 +326,13 @@ cdef class Assembly(EventSink):
             return False
         known.transaction = self._number
         return True
+
+    cdef object _too_large(self, const RawEvent* event):
+        cdef bytes beginning = event.body[:NAMES_BYTES]
+        return UnsupportedError(
+            f"{'.'.join(table_name(beginning))}: its TABLE_MAP has {event.size} bytes, more than are kept in memory of all "
+            f"tables of a transaction (16 MiB); {BEHIND}"
+        )
 
     cdef bint _take_rows(self, const RawEvent* event, int kind, size_t head) except -1:
         """Table id (6 bytes), flags (2), in version 2 the length of extra data (2, itself included), number of columns,

@@ -16,6 +16,7 @@ from airflow_provider_tungsten.replicator.binlog.table_metadata import Field, Me
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 _CACHED_BODIES = 10_000
+_MOST_COLUMNS = 4096  # of MySQL and of MariaDB (`MAX_FIELDS`)
 
 # Bytes of a column's type metadata (`Table_map_event::m_field_metadata`).
 _META_BYTES: dict[int, int] = {
@@ -196,7 +197,12 @@ def _decoded(name: bytes) -> str:
 def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
     reader = Reader(body, 8)
     schema, table = _identifier(reader), _identifier(reader)
-    types = reader.take(reader.packed())
+    columns = reader.packed()
+    if columns > _MOST_COLUMNS:
+        raise CorruptLogError(
+            f"{schema}.{table}: its TABLE_MAP says that it has {columns} columns, of which MySQL makes {_MOST_COLUMNS} at most"
+        )
+    types = reader.take(columns)
     metas = _read_metas(types, Reader(reader.text()), f"{schema}.{table}")
     nulls = reader.take((len(types) + 7) // 8)
     metadata = Metadata(reader, f"{schema}.{table}")
