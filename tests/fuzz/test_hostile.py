@@ -21,6 +21,7 @@ from airflow_provider_tungsten.replicator.binlog.events import (
     parse_gtid,
     parse_previous_gtids,
     parse_query,
+    parse_rotate,
     parse_rows,
     parse_xa_prepare,
 )
@@ -33,6 +34,7 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Tungste
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.thl import columns
 from tests.unit.replicator.events import FILE, ONE_ROW, ROWS, TABLE_MAP, Events
+from tests.unit.replicator.streams import bare, payload
 from tests.unit.replicator.test_assembler import assembler
 
 MOST_MEMORY = 32 * 1024 * 1024
@@ -282,6 +284,26 @@ def test_a_statement_is_no_commit_for_ending_in_one() -> None:
         assert kept == [b"DROP TABLE t -- \0" + ending]
 
 
+def test_a_file_s_name_is_no_longer_than_mysql_has_any() -> None:
+    """It stands in the event id of every fragment."""
+    assert parse_rotate(bytes(8) + b"x" * 511).file == "x" * 511
+    for body in (bytes(8) + b"x" * 512, bytes(8) + b"\xff" * 200, bytes(64 << 20)):
+        with frugal(), pytest.raises(CorruptLogError, match="more than 511 bytes"):
+            parse_rotate(body)
+
+
+def test_a_compressed_transaction_holds_no_other() -> None:
+    inside = Events(0)
+    body = bare([inside.event(EventType.XID, bytes(8))])
+    for _ in range(5000):
+        body = bare([inside.event(EventType.TRANSACTION_PAYLOAD, payload(body, len(body), 255))])
+    made = Events()
+    with frugal(), pytest.raises(CorruptLogError, match="TRANSACTION_PAYLOAD .* inside of it"):
+        assembler().take(
+            [made.gtid(), made.event(EventType.TRANSACTION_PAYLOAD, payload(body, len(body), 255))]
+        )
+
+
 def _read(event: Event) -> int:
     return sum(len(inner.body) for inner in payload_events(event))
 
@@ -320,6 +342,21 @@ def _encode(value: bytes) -> bytes:
         .encode(_json_row(value), "insert", seqno=1, row_id=1, commit_ts=0)
         .csv
     )
+
+
+def _sized(length: int) -> bytes:
+    return bytes(length >> 7 * at & 0x7F | 0x80 * (at < 4) for at in range(5))
+
+
+@pytest.mark.parametrize("kind", [b"\x0c", b"\x0f\xfc"], ids=["string", "opaque"])
+def test_json_that_is_too_long_is_not_written_first(kind: bytes) -> None:
+    encoder = CsvEncoder(_JSON, [], max_text_bytes=65535)
+    length = 60 << 20
+    head = _json_row(kind + _sized(length))
+    row = bytearray(len(head) + length)
+    row[: len(head)] = b"\0" + (len(row) - 5).to_bytes(4, "little") + head[5:]
+    with frugal(), pytest.raises(ValueRefused, match="more than 65535 bytes"):
+        encoder.encode(row, "insert", seqno=1, row_id=1, commit_ts=0)
 
 
 def _nested(depth: int) -> bytes:

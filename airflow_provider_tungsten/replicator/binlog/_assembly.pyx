@@ -173,11 +173,11 @@ cdef class Assembly(EventSink):
                 f"{'.'.join(table_name(body))}: its transaction changes more tables than are kept in memory (16 MiB of "
                 f"TABLE_MAP events); {BEHIND}"
             )
+        self._kept.append(table)
         known = &self._known[little_endian(body, 6)]
         known.body = body
         known.transaction = self._number
         known.table = <PyObject*>table if table is not None else NULL
-        self._kept.append(table)
 
     def forget_tables(self):
         """Every table map is new, and rows need one in front of them."""

@@ -131,6 +131,7 @@ cdef class CsvEncoder(Header):
             self._number = row_id
             self._taken = start
             self._suppressed = 0
+            self._transforms.take_conversions()
             memset(self._counts, 0, sizeof(self._counts))
             self._limits = self._strict
             while status == DONE and self._taken < size and (self._taken == start or self._out.size < limit):

@@ -127,6 +127,7 @@ cdef class Fragments:
         if (
             not self._closed and self._key[last] == key and self._kind[last] == kind
             and self._payload.size() - self._payload_ends[last] <= <int64_t>self._fragment_bytes
+            and self._rows[last] <= 0x7FFFFFFF - rows
         ):
             self._rows[last] += rows
             self._payload_ends[last + 1] = <int32_t>self._payload.size()

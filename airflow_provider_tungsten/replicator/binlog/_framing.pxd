@@ -29,6 +29,7 @@ cdef class EventStream:
     cdef uint64_t _position
     cdef bint _verify
     cdef bint _packed
+    cdef bint _busy
     cdef int _checksum
     cdef int _sequence
     cdef vector[uint8_t] _pending

@@ -109,6 +109,10 @@ cdef class EventStream:
         cdef size_t size = chunk.shape[0]
         if self.ended or self.error is not None:
             return
+        if self._busy:
+            raise RuntimeError(f"{self.file}:{self._position}: the stream is being fed, or failed: it takes nothing more")
+        # It stays so when events do not fit: what was taken in of the chunk is not known then.
+        self._busy = True
         if self._pending.empty():
             if size:
                 used = self._take(&chunk[0], size, sink)
@@ -118,6 +122,7 @@ cdef class EventStream:
                 self._pending.insert(self._pending.end(), &chunk[0], &chunk[0] + size)
             used = self._take(self._pending.data(), self._pending.size(), sink)
             self._pending.erase(self._pending.begin(), self._pending.begin() + used)
+        self._busy = False
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
         return self._packets(data, size, sink) if self._packed else self._bare(data, size, sink)

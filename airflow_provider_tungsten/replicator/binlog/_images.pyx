@@ -87,12 +87,14 @@ cdef class RowLayout(Images):
         cdef const uint8_t* start
         cdef const uint8_t* bits
         cdef const uint8_t* end
-        cdef size_t image, at, size, column, bitmap_at
+        cdef size_t image, at, size, bitmap_at
+        cdef size_t column = 0
         for stays in keep:
             kept.push_back(bool(stays))
+            column += kept.back()
         if kept.size() != self._count:
             raise ValueError(f"{self._table} has {self._count} columns, not {kept.size()}")
-        nulls.resize((sum(keep) + 7) // 8)
+        nulls.resize((column + 7) // 8)
         if payload.shape[0] == 0:
             if images:
                 raise self._misfit()

@@ -111,9 +111,9 @@ cdef JsonStatus _value(
     if kind == DOUBLE:
         return _double(out, data, size)
     if kind == STRING:
-        return _string(out, data, size)
+        return _string(out, data, size, limit)
     if kind == OPAQUE and size > 0:
-        return _opaque(out, data[0], data + 1, size - 1)
+        return _opaque(out, data[0], data + 1, size - 1, limit)
     return JSON_CORRUPT
 
 
@@ -236,10 +236,12 @@ cdef JsonStatus _length(const uint8_t** data, size_t* size, size_t* length) noex
     return JSON_CORRUPT
 
 
-cdef JsonStatus _string(Buffer* out, const uint8_t* data, size_t size) noexcept nogil:
+cdef JsonStatus _string(Buffer* out, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
     cdef size_t length = 0
     if _length(&data, &size, &length) != JSON_OK:
         return JSON_CORRUPT
+    if length > limit - out.size:
+        return JSON_TOO_LONG
     return _quoted(out, data, length)
 
 
@@ -282,7 +284,7 @@ cdef JsonStatus _quoted(Buffer* out, const uint8_t* data, size_t length) noexcep
     return JSON_OK
 
 
-cdef JsonStatus _opaque(Buffer* out, uint8_t field, const uint8_t* data, size_t size) noexcept nogil:
+cdef JsonStatus _opaque(Buffer* out, uint8_t field, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
     """A value of a MySQL type that JSON has none for: the type's code, length, value."""
     cdef size_t length = 0
     if _length(&data, &size, &length) != JSON_OK:
@@ -291,6 +293,8 @@ cdef JsonStatus _opaque(Buffer* out, uint8_t field, const uint8_t* data, size_t 
         return _decimal(out, data, length)
     if field == FIELD_DATE or field == FIELD_TIME or field == FIELD_DATETIME or field == FIELD_TIMESTAMP:
         return _temporal(out, field, data, length)
+    if length > limit - out.size:
+        return JSON_TOO_LONG
     return _base64(out, field, data, length)
 
 

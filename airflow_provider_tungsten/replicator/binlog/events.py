@@ -149,6 +149,8 @@ _STMT_END = 0x01
 # Table id (6 bytes), flags, and in version 2 the length of extra data, itself included.
 _ROWS_HEAD = struct.Struct("<IHHH")
 _HEADER_LENGTH = 19
+# `FN_REFLEN` in MySQL's `include/my_io.h`, less one.
+_LONGEST_FILE = 511
 _POST_HEADERS: dict[int, int] = {EventType.TABLE_MAP: 8}
 _POST_HEADERS.update(dict.fromkeys(_ROWS_V1, 8))
 _POST_HEADERS.update(dict.fromkeys(set(_KINDS) - _ROWS_V1, 10))
@@ -194,10 +196,13 @@ def has_checksum_field(body: bytes) -> bool:
 
 
 def parse_rotate(body: bytes) -> Rotate:
-    """:raises CorruptLogError: cut short."""
+    """:raises CorruptLogError: cut short, or with a name that is too long for any file."""
     if len(body) < 9:
         raise CorruptLogError("a ROTATE event is cut short")
-    return Rotate(int.from_bytes(body[:8], "little"), body[8:].decode("utf-8", "backslashreplace"))
+    file = body[8 : 8 + _LONGEST_FILE].decode("utf-8", "backslashreplace")
+    if len(body) > 8 + _LONGEST_FILE or len(file.encode()) > _LONGEST_FILE:
+        raise CorruptLogError(f"a ROTATE event names a file by more than {_LONGEST_FILE} bytes")
+    return Rotate(int.from_bytes(body[:8], "little"), file)
 
 
 @lru_cache(maxsize=256)

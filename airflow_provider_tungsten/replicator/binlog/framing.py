@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 
 from airflow_provider_tungsten.replicator.binlog import _framing
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
@@ -146,6 +147,8 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
         length = int.from_bytes(header[9:13], "little")
         if len(header) < _HEADER or not _HEADER <= length <= left:
             raise CorruptLogError(f"{outer.place}: an event inside it does not fit")
+        if header[4] == EventType.TRANSACTION_PAYLOAD:
+            raise CorruptLogError(f"{outer.place}: a compressed transaction inside of it")
         if length > _LARGEST_EVENT:
             raise CorruptLogError(
                 f"{outer.place}: an event inside it says that it has {length} bytes: more than MySQL can "
