@@ -54,6 +54,7 @@ class Pass:
     """What one pass did.
 
     :param extract: None: the step was not asked for.
+    :param appliers: none where only that step was.
     :param stopped: it ended early, since it was asked to.
     """
 
@@ -112,7 +113,7 @@ class Runner:
             check_target(branch.applier)
         extracted = self._extract() if "extract" in self._steps else None
         applied: list[Applied] = []
-        for branch in branches:
+        for branch in branches if {*self._steps} != {"extract"} else ():
             if self._stop():
                 break
             applied.append(self._apply(branch))

@@ -199,6 +199,37 @@ def test_a_position_is_got_set_and_forgotten(shop: Shop) -> None:
     assert "no gap record" in shop.run("position", "acknowledge-gap", "--seqno", last, status=2)
 
 
+def test_reading_goes_on_elsewhere_behind_a_gap_that_every_load_stops_at(shop: Shop) -> None:
+    shop.json("run", "--step", "extract")
+    shop.insert(ROWS)
+    last = shop.json("run")["extract"]["last"]
+    shop.insert(2)  # lost to the log
+    assert "give --yes" in shop.run("reposition", "--to", "now", status=2)
+    assert "none of: now, earliest" in shop.run("reposition", "--to", "tomorrow", "--yes", status=2)
+    assert shop.json("status")["maximumStoredSeqNo"] == last
+
+    made = shop.json("reposition", "--to", "now", "--yes", "--by", "ann")
+    gap = made["seqno"]
+    assert gap == last + 1
+    shop.insert()
+    for _ in range(2):
+        assert f"tungsten position acknowledge-gap --seqno {gap}" in shop.run("run", status=3)
+    status = shop.json("status", status=3)
+    [applier] = status["appliers"]
+    [told] = applier["gaps"]
+    assert (told["seqno"], told["event_id"], told["acknowledged"]) == (gap, made["event_id"], False)
+    assert told["reason"].startswith("ann tungsten reposition ")
+    assert (applier["appliedLastSeqno"], status["latestEpochNumber"]) == (last, gap)
+    assert "no gap record" in shop.run("position", "acknowledge-gap", "--seqno", str(last), status=2)
+    assert shop.loaded() == ROWS
+
+    assert shop.json("position", "acknowledge-gap", "--seqno", str(gap)) == {"applier": "dw", "seqno": gap}
+    shop.json("run")
+    assert shop.loaded() == ROWS + 1
+    [applier] = shop.json("status")["appliers"]
+    assert [one["acknowledged"] for one in applier["gaps"]] == [True]
+
+
 def test_a_service_whose_servers_do_not_answer_still_says_what_is_known(shop: Shop) -> None:
     shop.json("run", "--step", "extract")
     shop.insert()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,25 +19,28 @@ from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentInfo, 
 if TYPE_CHECKING:
     from airflow_provider_tungsten.replicator.service import Service
 
+# The environment is read in `told`: it is asked only where no option tells.
 ThlUrl = Annotated[
     str | None,
     typer.Option(
         "--thl",
         "-thl",
-        envvar="TUNGSTEN_THL",
-        help="Where logs lie: a folder or s3://bucket/prefix. The service's is <thl>/<service>/.",
+        help="Where logs lie: a folder or s3://bucket/prefix. The service's is <thl>/<service>/. "
+        "[dim]Environment: TUNGSTEN_THL[/dim]",
     ),
 ]
 ServiceName = Annotated[
-    str | None, typer.Option("--service", "-service", envvar="TUNGSTEN_SERVICE", help="Name of the stream.")
+    str | None,
+    typer.Option(
+        "--service", "-service", help="Name of the stream. [dim]Environment: TUNGSTEN_SERVICE[/dim]"
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config",
         "-conf",
-        envvar="TUNGSTEN_CONFIG",
-        help="The service's file, instead of --thl and --service.",
+        help="The service's file, instead of --thl and --service. [dim]Environment: TUNGSTEN_CONFIG[/dim]",
     ),
 ]
 Low = Annotated[
@@ -73,11 +77,22 @@ def service_in(config: Path) -> Service:
     return load_service(config)
 
 
+def told(
+    thl: str | None, service: str | None, config: Path | None
+) -> tuple[str | None, str | None, Path | None]:
+    """The three options, each from the environment where nothing on the command line stands against it."""
+    at, name, file = (os.environ.get(f"TUNGSTEN_{of}") or None for of in ("THL", "SERVICE", "CONFIG"))
+    if not (thl or service or config):
+        return at, name, Path(file) if file else None
+    return (thl, service, config) if config else (thl or at, service or name, None)
+
+
 def open_log(thl: str | None, service: str | None, config: Path | None) -> Log:
-    """The log of ``service`` below ``thl``, or that of the service in the file ``config``.
+    """The log of ``service`` below ``thl``, or that of the service in the file ``config``; see :func:`told`.
 
     :raises ConfigurationError: neither is told, or both; a wrong file.
     """
+    thl, service, config = told(thl, service, config)
     if bool(thl or service) == bool(config):
         raise ConfigurationError(
             "say which log: either --thl URL and --service NAME, or --config FILE of the service; what TUNGSTEN_THL, "

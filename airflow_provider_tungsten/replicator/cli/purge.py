@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ByteSize, TypeAdapter
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from airflow_provider_tungsten.replicator.cli import logs, output
 from airflow_provider_tungsten.replicator.cli.logs import open_log
@@ -20,6 +20,8 @@ from airflow_provider_tungsten.replicator.thl.log import Log
 from airflow_provider_tungsten.replicator.thl.retention import Purged
 from airflow_provider_tungsten.replicator.thl.segment import Head
 from airflow_provider_tungsten.replicator.thl.settings import Retention
+
+PositiveSize = Annotated[ByteSize, Field(ge=1)]
 
 
 def purge(
@@ -53,12 +55,12 @@ def purge(
       tungsten thl purge --keep 7d --keep-bytes 100GB -y --config shop.yaml
     """
     with output.errors(as_json):
+        thl, service, config = logs.told(thl, service, config)
         log = open_log(thl, service, config)
         through = _through(logs.head_of(log), low, high, before)
         if (through is None) == (keep is None and keep_bytes is None):
             raise ConfigurationError("say what goes: --high or --before a seqno, or --keep and --keep-bytes")
-        size = None if keep_bytes is None else TypeAdapter(ByteSize).validate_python(keep_bytes)
-        limits = Retention.model_validate({"max_age": keep, "max_bytes": size})
+        limits = _limits(keep, keep_bytes)
         run = partial(
             retention.purge,
             log,
@@ -88,6 +90,19 @@ def _appliers(log: Log, config: Path, dry_run: bool) -> Collection[str]:
     if not dry_run:
         keep_for_feeds(service, log, open_store)
     return service.appliers
+
+
+def _limits(keep: str | None, keep_bytes: str | None) -> Retention:
+    try:
+        size = None if keep_bytes is None else TypeAdapter(PositiveSize).validate_python(keep_bytes)
+    except ValidationError:
+        raise ConfigurationError(
+            f"--keep-bytes {keep_bytes} is no size: write one like 500MB or 10GB"
+        ) from None
+    try:
+        return Retention.model_validate({"max_age": keep, "max_bytes": size})
+    except ValidationError:
+        raise ConfigurationError(f"--keep {keep} is no age: write one like 7d, 12h or 30m") from None
 
 
 def _through(head: Head, low: int | None, high: int | None, before: int | None) -> int | None:

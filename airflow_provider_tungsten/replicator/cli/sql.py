@@ -22,7 +22,7 @@ def _statements(event: ThlEvent) -> Iterator[str]:
     if event.kind in ROW_KINDS and event.definition:
         definition = TableDefinition.from_json(event.definition)
         for row in listing.rows_of(event):
-            yield _change(definition, *row) + ";"
+            yield _change(definition, *row)
     elif event.payload:
         if schema := (event.options or {}).get("schema", event.schema_name):
             yield f"USE {_name(schema)};"
@@ -35,13 +35,15 @@ def _change(
     table = f"{_name(definition.schema)}.{_name(definition.table)}"
     if before is None:
         names = ", ".join(_name(column.name) for column in definition.columns)
-        return f"INSERT INTO {table} ({names}) VALUES ({', '.join(_literals(definition, after))})"
+        return f"INSERT INTO {table} ({names}) VALUES ({', '.join(_literals(definition, after))});"
     where = _where(definition, before)
     if after is None:
-        return f"DELETE FROM {table} WHERE {where}"
+        return f"DELETE FROM {table} WHERE {where};"
     pairs = zip(definition.columns, before, after, _literals(definition, after), strict=True)
     changed = [f"{_name(column.name)} = {text}" for column, old, new, text in pairs if old != new]
-    return f"UPDATE {table} SET {', '.join(changed) or '/* nothing */'} WHERE {where}"
+    if not changed:  # but in columns that the log does not have
+        return f"/* nothing of {table} */"
+    return f"UPDATE {table} SET {', '.join(changed)} WHERE {where};"
 
 
 def _where(definition: TableDefinition, image: Sequence[str | None]) -> str:

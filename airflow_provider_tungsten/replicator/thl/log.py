@@ -156,7 +156,8 @@ class Log:
         if first > last:
             raise RangeError(f"seqnos {first} to {last} are no range: the first is behind the last; {exists}")
         if first < self.first_seqno() or last > known:
-            raise RangeError(f"seqnos {first} to {last} are not all there: {exists}{self._purged()}")
+            what = f"seqno {first} is not" if first == last else f"seqnos {first} to {last} are not all"
+            raise RangeError(f"{what} there: {exists}{self._purged()}")
         return last
 
     def _purged(self) -> str:

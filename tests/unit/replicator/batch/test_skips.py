@@ -234,7 +234,7 @@ def test_in_a_feed_a_batch_that_is_written_is_its_readers(tmp_path: Path) -> Non
         (0, "x", RangeError, "no transaction but the log's own record, start"),
         (2, "x", RangeError, "own record, position"),
         (3, "x", RangeError, "own record, gap: .*; a gap is acknowledged"),
-        (4, "x", RangeError, "not all there"),
+        (4, "x", RangeError, "seqno 4 is not there"),
         (1, " ", ConfigurationError, "say why"),
     ],
 )

@@ -159,8 +159,10 @@ def test_purge_refuses_what_an_applier_needs(four_files: Logbook, shop: Shop) ->
         (("-high", 2, "--before", 2), "one of --high and --before"),
         (("-low", 2, "-high", 3), "old end only: it begins at seqno 0"),
         (("-high", 99, "-y"), "seqno 99 does not exist"),
-        (("--keep", "seven days"), "duration"),
-        (("--keep-bytes", "much"), "byte"),
+        (("--keep", "seven days"), "--keep seven days is no age: write one like 7d"),
+        (("--keep", "0d"), "--keep 0d is no age"),
+        (("--keep-bytes", "much"), "--keep-bytes much is no size: write one like 500MB"),
+        (("--keep-bytes", "0"), "--keep-bytes 0 is no size"),
         (("-high", 2), "Nobody is here to answer"),
     ],
 )

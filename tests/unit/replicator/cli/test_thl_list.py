@@ -134,7 +134,7 @@ def test_json_is_an_object_a_line_with_the_rows_values(changes: Logbook, shop: S
 
 def test_sql_can_be_read_by_mysql(book: Logbook, shop: Shop) -> None:
     quoted = rows(ORDERS, (1, "it's\n\\"), (2, None))
-    update = rows(ORDERS, (1, "a"), (1, "b"), kind=Kind.UPDATE)
+    update = rows(ORDERS, (1, "a"), (1, "b"), (2, None), (2, None), kind=Kind.UPDATE)
     without_key = rows(LOOSE, (1, None), kind=Kind.DELETE)
     book.add([quoted, update, without_key], statement("alter"))
     assert shop("list", "-sql", "-low", 1).stdout.splitlines() == [
@@ -143,6 +143,7 @@ def test_sql_can_be_read_by_mysql(book: Logbook, shop: Shop) -> None:
         "INSERT INTO `shop`.`orders` (`id`, `note`) VALUES (2, NULL);",
         "/* SEQ# = 1, update */",
         "UPDATE `shop`.`orders` SET `note` = 'b' WHERE `id` = 1;",
+        "/* nothing of `shop`.`orders` */",
         "/* SEQ# = 1, delete */",
         "DELETE FROM `shop`.`loose` WHERE `id` = 1 AND `note` IS NULL LIMIT 1;",
         "/* SEQ# = 2, ddl */",
@@ -218,9 +219,15 @@ def test_which_log_can_come_from_the_environment_and_must_come_from_somewhere(
     )
     monkeypatch.setenv("TUNGSTEN_CONFIG", str(file))
     assert run("thl", "list", "-last", "1").stdout.startswith("SEQ# = 4 ")
-    assert (
-        run("thl", "list", "-last", "1", "-service", "other", "-thl", tmp_path).exit_code == WRONG_ARGUMENTS
-    )
+    other = run("thl", "list", "-last", "1", "-service", "other", "-thl", tmp_path)
+    assert f"{tmp_path}/other holds no log yet" in other.stderr
+    assert "belong together" in run("thl", "list", "-service", "shop").stderr
+    monkeypatch.setenv("TUNGSTEN_THL", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("TUNGSTEN_SERVICE", "nobody")
+    assert "say which log" in run("thl", "list").stderr
+    assert f"{tmp_path}/nowhere/shop holds no log yet" in run("thl", "list", "-service", "shop").stderr
+    assert run("thl", "list", "-last", "1", "-conf", file).stdout.startswith("SEQ# = 4 ")
+    assert run("thl", "purge", "--keep", "7d", "--dry-run", *shop.place).exit_code == 0
 
 
 def test_a_damaged_segment_is_named(changes: Logbook, shop: Shop) -> None:
