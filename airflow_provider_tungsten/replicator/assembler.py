@@ -87,6 +87,7 @@ class Assembler(Assembly):
     :param spool_bytes: what a transaction may take in memory before its commit.
     :param tables: the definitions at ``resume``, where the log does not name columns.
     :param heartbeats: schema of the service's own heartbeat, whose changes become records.
+    :param folds_names: whether the names that statements use mean those in lower case.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Assembler(Assembly):
         spool_bytes: int,
         tables: Tables | None = None,
         heartbeats: str | None = None,
+        folds_names: bool = False,
     ) -> None:
         super().__init__(limits, spool_bytes, GROUP_BYTES, GROUP_EVENTS, FRAGMENT_BYTES)
         self._origin = origin
@@ -119,7 +121,9 @@ class Assembler(Assembly):
         # Of the open transaction:
         self._without_gtids = False
         self._prepared_before: Prepared | None = None
-        self._collector = collector = Collector(self, table_filter, spool_bytes, tables, heartbeats)
+        self._collector = collector = Collector(
+            self, table_filter, spool_bytes, tables, heartbeats, folds_names=folds_names
+        )
         self._rollbacks = Rollbacks(collector)
         self._tables = tables
         # Results:

@@ -19,6 +19,7 @@ from airflow_provider_tungsten.replicator.binlog.table_map import KnownTables, T
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import Statement, classify, redact
 from airflow_provider_tungsten.replicator.filters.tables import HEARTBEAT_TABLE, TableFilter
+from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.source.heartbeat import check_heartbeat_table, heartbeat_name
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind
@@ -53,6 +54,7 @@ class Collector:
     :param spool_bytes: what a transaction that is handed over may take in memory.
     :param known: names what table maps leave out; see :meth:`forget_tables`.
     :param heartbeats: schema of the service's own heartbeat, whose changes become records; None: they are passed over.
+    :param folds_names: as :class:`~.assembler.Assembler` has it.
     """
 
     def __init__(
@@ -62,11 +64,14 @@ class Collector:
         spool_bytes: int,
         known: KnownTables | None = None,
         heartbeats: str | None = None,
+        *,
+        folds_names: bool = False,
     ) -> None:
         self._heartbeat = (heartbeats, HEARTBEAT_TABLE)
         self._assembly = assembly
         self._fragments = assembly.fragments
         self._filter = table_filter
+        self._folds_names = folds_names
         self._maps = TableMaps(known)
         self._tables: dict[bytes, Table | None] = {}
         self._cached_bytes = 0
@@ -168,16 +173,19 @@ class Collector:
 
         :raises UnsupportedError: it changes rows.
         """
-        statement = classify(query.sql, query.schema)
+        backslashes = Session.of(query, None).backslashes
+        statement = classify(query.sql, query.schema, backslashes=backslashes)
         if statement.effect == "none":
             return
+        if self._folds_names:
+            statement = statement.folded
         if statement.effect == "dml":
             _check_statement_format(event, statement)
             return
         tables = [table for table in statement.tables if self._filter.touches(*table)]
         text = query.sql
         if statement.effect == "unknown":
-            tables, text = [(query.schema, "")], redact(query.sql)
+            tables, text = [(query.schema, "")], redact(query.sql, backslashes=backslashes)
         if tables:
             options = {
                 "effect": statement.effect,

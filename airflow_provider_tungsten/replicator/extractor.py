@@ -282,6 +282,7 @@ class _Task:
             spool_bytes=self._service.source.spool_bytes,
             tables=self._tables,
             heartbeats=heartbeat_schema(self._service.service),
+            folds_names=facts.folds_names,
         )
 
     @property

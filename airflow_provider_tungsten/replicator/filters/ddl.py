@@ -77,10 +77,18 @@ class Statement(NamedTuple):
     tables: tuple[Table, ...] = ()
     keyword: str = ""
 
+    @property
+    def folded(self) -> Statement:
+        """On a server that keeps names in lower case."""
+        return self._replace(tables=tuple((schema.lower(), table.lower()) for schema, table in self.tables))
 
-def classify(sql: str, default_schema: str) -> Statement:
-    """What `sql` does; names without a schema belong to `default_schema`. Never fails: see ``unknown``."""
-    reader = words_of(sql, default_schema, Dialect())
+
+def classify(sql: str, default_schema: str, *, backslashes: bool = True) -> Statement:
+    """What `sql` does; names without a schema belong to `default_schema`. Never fails: see ``unknown``.
+
+    :param backslashes: as in :class:`Dialect`.
+    """
+    reader = words_of(sql, default_schema, Dialect(backslashes=backslashes))
     keyword = reader.next()
     try:
         effect, tables = _classify(keyword, reader)
@@ -89,10 +97,10 @@ def classify(sql: str, default_schema: str) -> Statement:
     return Statement(effect, tuple(dict.fromkeys(tables)), keyword)
 
 
-def redact(sql: str) -> str:
+def redact(sql: str, *, backslashes: bool = True) -> str:
     """`sql` with every quoted text taken out: for statements that are not understood and may hold a password."""
     quoted = ("text", "double")
-    return pattern(True).sub(lambda match: "'?'" if match.lastgroup in quoted else match.group(), sql)
+    return pattern(backslashes).sub(lambda match: "'?'" if match.lastgroup in quoted else match.group(), sql)
 
 
 def _classify(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
@@ -127,9 +135,11 @@ def _rename(reader: Reader) -> tuple[Effect, list[Table]]:
         return "none", []
     if not (reader.skip("TABLE") or reader.skip("TABLES")):
         raise NotUnderstoodError
+    reader.skip("IF", "EXISTS")
     tables = []
     while True:
         tables.append(reader.table())
+        _skip_wait(reader)
         if not reader.skip("TO"):
             raise NotUnderstoodError
         tables.append(reader.table())
@@ -138,12 +148,13 @@ def _rename(reader: Reader) -> tuple[Effect, list[Table]]:
 
 
 def _object(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
-    """CREATE, ALTER and DROP of anything."""
+    """CREATE, ALTER and DROP of anything. OR REPLACE drops first (MariaDB)."""
+    drops = keyword == "DROP" or reader.peek() == "OR"
     kind = _object_kind(reader)
     if kind in _OTHER_OBJECTS or kind == "TEMPORARY":
         return "none", []
     if kind in ("DATABASE", "SCHEMA"):
-        if keyword != "DROP":
+        if not drops:
             return "none", []
         reader.skip("IF", "EXISTS")
         return "moves_rows", [(reader.name(), "")]
@@ -153,7 +164,7 @@ def _object(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
         raise NotUnderstoodError
     if keyword == "CREATE":
         reader.skip("IF", "NOT", "EXISTS")
-        return "create", [reader.table()]
+        return "moves_rows" if drops else "create", [reader.table()]
     if keyword == "DROP":
         reader.skip("IF", "EXISTS")
         return "moves_rows", reader.tables()
@@ -204,8 +215,17 @@ def _index_table(reader: Reader) -> list[Table]:
     return [reader.table()]
 
 
+def _skip_wait(reader: Reader) -> None:
+    """How long MariaDB waits for a table's lock."""
+    if reader.skip("WAIT"):
+        reader.next()
+    reader.skip("NOWAIT")
+
+
 def _alter_table(reader: Reader) -> tuple[Effect, list[Table]]:
+    reader.skip("IF", "EXISTS")
     tables = [reader.table()]
+    _skip_wait(reader)
     worst: Effect = "none"
     for action in reader.actions():
         worst = max(worst, _action_effect(action.words), key=_RANK.index)
@@ -228,7 +248,7 @@ def _action_effect(words: list[str]) -> Effect:
         return "none"
     if first in ("MODIFY", "CHANGE", "CONVERT"):
         return "rewrites"
-    if first == "ENGINE" and "BLACKHOLE" in words:
+    if "ENGINE" in words and "BLACKHOLE" in words:
         return "moves_rows"
     if first == "ADD" and second not in _NOT_A_COLUMN:
         return _add_column_effect(words)

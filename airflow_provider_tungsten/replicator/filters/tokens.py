@@ -11,7 +11,7 @@ Table = tuple[str, str]
 Kind = Literal["backtick", "double", "text", "word", "sign"]
 
 _PATTERN = r"""
-      (?P<skip>\s+ | /\*(?!!).*?(?:\*/|\Z) | /\*!(?P<version>\d{{5,6}}(?!\d))? | \*/ | --(?=[\s]|\Z)[^\n]* | \#[^\n]*)
+      (?P<skip>\s+ | /\*(?!M?!).*?(?:\*/|\Z) | /\*M?!(?P<version>\d{{5,6}}(?!\d))? | \*/ | --(?=[\s]|\Z)[^\n]* | \#[^\n]*)
     | `(?P<backtick>(?:[^`]|``)*)`
     | "(?P<double>(?:{in_double}|"")*)"
     | '(?P<text>(?:{in_text}|'')*)'
@@ -201,7 +201,7 @@ def _value(raw: str, quote: str, backslashes: bool) -> str:
 
 
 def tokens(sql: str, dialect: Dialect) -> Iterator[Token]:
-    """The words of `sql`, without blanks and comments; `/*!…*/`, which MySQL executes, is none."""
+    """The words of `sql`, without blanks and comments; `/*!…*/` and `/*M!…*/`, which MySQL and MariaDB execute, are none."""
     token = pattern(dialect.backslashes)
     at = 0
     while match := token.match(sql, at):

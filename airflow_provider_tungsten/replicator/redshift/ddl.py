@@ -232,6 +232,7 @@ def check_sole_source(notes: Sequence[str], definition: TableDefinition, live: R
 def misfits(live: Relation, definition: TableDefinition, found: Sequence[FoundColumn]) -> list[str]:
     """What keeps the table that is there from taking the source's rows: one line each, with the statement that mends it."""
     there = {column.name.lower(): column for column in found}
+    others = there.keys() - {column.name.lower() for column in definition.columns}
     findings = []
     for source, (name, needed) in zip(definition.columns, live_columns(definition), strict=True):
         column = there.pop(name.lower(), None)
@@ -239,7 +240,7 @@ def misfits(live: Relation, definition: TableDefinition, found: Sequence[FoundCo
         if column is None:
             findings.append(
                 f"{where} is missing, and rows that are there already hold the source's DEFAULT, which their log does not tell: "
-                f"add it to the statement where there is one; run: {_add_column(live, name, needed)}"
+                f"add it to the statement where there is one{_renamed(sorted(others))}; run: {_add_column(live, name, needed)}"
             )
         elif not column.type.holds(needed):
             findings.append(
@@ -256,6 +257,15 @@ def misfits(live: Relation, definition: TableDefinition, found: Sequence[FoundCo
         if not column.nullable and not column.has_default
     ]
     return findings
+
+
+def _renamed(others: Sequence[str]) -> str:
+    """What to look at where the live table has columns that the source's has not."""
+    if not others:
+        return ""
+    return (
+        f"; if the source only renamed one of {', '.join(others)}, rename it here too instead (RENAME COLUMN)"
+    )
 
 
 def stage_fits(needed: Sequence[tuple[str, RedshiftType]], found: Sequence[FoundColumn]) -> bool:

@@ -201,9 +201,8 @@ class Catalog:
 
     def _lose(self, sql: str, session: Session, reason: str) -> None:
         """Forgets the tables that a statement names; all of the schema where it cannot be told which these are."""
-        tables = [
-            self._key(table) for table in classify(sql, session.schema).tables or [(session.schema, "")]
-        ]
+        found = classify(sql, session.schema, backslashes=session.backslashes).tables
+        tables = [self._key(table) for table in found or [(session.schema, "")]]
         for schema, name in tables:
             lost = [(schema, name)] if name else [key for key in self._tables if key[0] == schema]
             self._tables.update(dict.fromkeys(lost, reason))

@@ -76,10 +76,15 @@ class Session(NamedTuple):
         """The statement, as this session's server reads it."""
         dialect = Dialect(
             ansi_quotes=bool(self.sql_mode & _ANSI_QUOTES),
-            backslashes=not self.sql_mode & _NO_BACKSLASH_ESCAPES,
+            backslashes=self.backslashes,
             version=self.version,
         )
         return reader(sql, self.schema, dialect)
+
+    @property
+    def backslashes(self) -> bool:
+        """Whether a backslash escapes in literals."""
+        return not self.sql_mode & _NO_BACKSLASH_ESCAPES
 
     @property
     def real_type(self) -> str:

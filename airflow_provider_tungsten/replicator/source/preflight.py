@@ -36,6 +36,7 @@ from airflow_provider_tungsten.replicator.source.server import (
     Server,
     ServerFacts,
     Version,
+    case_finding,
     checked_server,
     clock_offset,
     log_end,
@@ -59,7 +60,7 @@ _VARIABLES = (
     *("binlog_legacy_event_pos", "expire_logs_days"),
     *("binlog_row_image", "binlog_row_metadata", "gtid_mode", "gtid_purged"),
     *("innodb_native_foreign_keys", "log_bin", "log_replica_updates", "log_slave_updates", "server_id"),
-    *("server_uuid", "sync_binlog"),
+    *("lower_case_table_names", "server_uuid", "sync_binlog"),
     *_READ_ONLY,
 )
 # Setting → the value that is needed, and why.
@@ -149,6 +150,7 @@ class _Examination:
             gtid_purged=re.sub(r"\s", "", self._variables.get("gtid_purged", "")),
             prepared_xids=self._prepared_xids,
             warnings=tuple(self._warnings),
+            folds_names=self._variables["lower_case_table_names"] == "1",
         )
 
     def findings(self) -> Iterator[str]:
@@ -197,6 +199,8 @@ class _Examination:
             if value.upper() != needed:
                 yield f"{name} is {value}, {reason}: {self._setting(name, repr(needed))}"
         if self._server.mariadb and (finding := mariadb.offset_finding(self._variables)):
+            yield finding
+        if finding := case_finding(self._variables["lower_case_table_names"]):
             yield finding
         if self._variables.get("sync_binlog") != "1":
             self._warnings.append(

@@ -51,6 +51,8 @@ class ServerFacts:
     :param prepared_xids: XA transactions that were prepared and not decided, as ``X'61',X'',1``; asked only for a
         first start, as whoever starts behind their rows will meet no more than their end.
     :param warnings: what is not right but does no harm.
+    :param folds_names: whether it keeps all names of tables in lower case (``lower_case_table_names`` is 1), which statements
+        may write as they like.
     """
 
     version: Version
@@ -65,6 +67,7 @@ class ServerFacts:
     prepared_xids: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     mariadb: bool = False
+    folds_names: bool = False
 
 
 def checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
@@ -87,6 +90,16 @@ def checked_server(connection: Connection, endpoint: MySQLEndpoint) -> Server:
     if finding:
         raise PreflightError(f"MySQL at {endpoint}", [finding])
     return Server(version, mariadb.is_mariadb(server["version"], server["comment"]))
+
+
+def case_finding(lower_case_table_names: str) -> str | None:
+    """What is wrong with the server's way to keep names."""
+    if lower_case_table_names != "2":
+        return None
+    return (
+        "lower_case_table_names is 2 (macOS): statements and rows in the log may call a table by names that differ in case; "
+        "replicate from a server on which it is 0 or 1"
+    )
 
 
 def clock_offset(connection: Connection) -> float:

@@ -72,6 +72,27 @@ T = ("shop", "t")
             [],
         ),
         ("DROP EVENT e", "none", []),
+        # MariaDB's own words.
+        ("CREATE OR REPLACE TABLE t (id INT)", "moves_rows", [T]),
+        ("CREATE OR REPLACE DATABASE d", "moves_rows", [("d", "")]),
+        ("CREATE OR REPLACE TEMPORARY TABLE t (id INT)", "none", []),
+        ("CREATE OR REPLACE USER u IDENTIFIED BY 'secret'", "none", []),
+        ("ALTER TABLE IF EXISTS t WAIT 5 DROP PARTITION p0", "moves_rows", [T]),
+        ("ALTER ONLINE TABLE t NOWAIT ADD a INT", "schema", [T]),
+        ("RENAME TABLE IF EXISTS t NOWAIT TO u", "moves_rows", [T, ("shop", "u")]),
+        ("/*M!100203 ALTER TABLE t DROP PARTITION p0 */", "moves_rows", [T]),
+        ("ALTER IGNORE TABLE t ADD UNIQUE (a)", "unknown", []),
+        # Nothing happens to rows.
+        ("ALTER TABLE t ROW_FORMAT=COMPRESSED ENCRYPTION='Y' COMMENT='x'", "schema", [T]),
+        ("ALTER TABLE t COMMENT='x' ENGINE=BLACKHOLE", "moves_rows", [T]),
+        ("ALTER TABLE t PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN MAXVALUE)", "schema", [T]),
+        (
+            "ALTER TABLE t REORGANIZE PARTITION p0 INTO (PARTITION p1 VALUES LESS THAN MAXVALUE)",
+            "schema",
+            [T],
+        ),
+        ("ALTER TABLE t RENAME COLUMN a TO b, ADD d INT AFTER a, DROP COLUMN t.c", "schema", [T]),
+        ("TRUNCATE t\0", "truncate", [T]),
         ("RENAME USER a TO b", "none", []),
         ("INSERT INTO t VALUES (1)", "dml", [T]),
         ("UPDATE x.y SET a = 1", "dml", [("x", "y")]),
@@ -96,3 +117,10 @@ def test_redact_keeps_words_and_loses_every_quoted_text() -> None:
         redact("""FROB u IDENTIFIED BY 'it''s' OR "x\\"y" AT `t`""")
         == "FROB u IDENTIFIED BY '?' OR '?' AT `t`"
     )
+
+
+def test_a_backslash_escapes_only_where_the_session_says_so() -> None:
+    sql = r"ALTER TABLE t COMMENT '\', RENAME u, ADD b INT COMMENT 'x'"
+    assert classify(sql, "shop").effect == "schema"
+    assert classify(sql, "shop", backslashes=False).effect == "moves_rows"
+    assert redact(r"FROB 'a\' BY 'secret'", backslashes=False) == "FROB '?' BY '?'"

@@ -127,6 +127,20 @@ def test_a_missing_column() -> None:
     ]
 
 
+def test_a_column_that_may_have_been_renamed() -> None:
+    old = FoundColumn("picture", RedshiftType("VARBYTE", 100), True, False)
+    (finding,) = ddl.misfits(LIVE, ITEMS, found(photo=None, picture=old))
+    assert (
+        "; if the source only renamed one of picture, rename it here too instead (RENAME COLUMN); run: ALTER"
+        in finding
+    )
+
+
+def test_the_case_of_a_column_does_not_matter() -> None:
+    upper = FoundColumn("PHOTO", RedshiftType("VARBYTE", 100), True, False)
+    assert ddl.misfits(LIVE, ITEMS, found(photo=upper)) == []
+
+
 def test_a_narrow_column() -> None:
     narrow = FoundColumn('say "hi"', RedshiftType("VARCHAR", 39), True, False)
     assert ddl.misfits(LIVE, ITEMS, found(say=narrow)) == [
