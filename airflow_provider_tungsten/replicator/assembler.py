@@ -230,6 +230,11 @@ class Assembler(Assembly):
     def _spill(self) -> None:
         self._collector.spill()
 
+    def _spill_with(
+        self, table: int, kind: int, rows: int, payload: bytes, options: dict[str, str] | None
+    ) -> None:
+        self._collector.spill_with(table, kind, rows, payload, options)
+
     # Where transactions begin and end
 
     def _on_gtid(self, event: Event) -> None:

@@ -139,7 +139,7 @@ class Collector:
         if self._assembly.skip:
             return
         body = event.body
-        known, table = self._assembly.open_table(body)
+        known, table = self._assembly.open_table(bytes(body[:6]))
         if not known:
             if body[:6] == _DUMMY_TABLE_ID and parse_rows(event).payload_offset == len(body):
                 return  # it holds no row and only ends a statement
@@ -152,21 +152,21 @@ class Collector:
         if event.type == EventType.PARTIAL_UPDATE_ROWS:
             event = table.partial.whole_event(event)
         rows = _frame(event, table)
-        self._add(table, rows.kind, event.body[rows.payload_offset :])
+        self._add(table, rows.kind, memoryview(event.body)[rows.payload_offset :])
 
     def _add_heartbeat(self, event: Event) -> None:
         rows = parse_rows(event)
         if rows.kind is not Kind.DELETE:
-            name = heartbeat_name(event.body[rows.payload_offset :])
+            name = heartbeat_name(bytes(event.body[rows.payload_offset :]))
             self.add(Fragment(Kind.HEARTBEAT, TableKey("", "", None), 0, b"", {"heartbeat": name}))
 
-    def _add(self, table: _Table, kind: Kind, images: bytes) -> None:
+    def _add(self, table: _Table, kind: Kind, images: bytes | memoryview) -> None:
         per_row = 2 if kind is Kind.UPDATE else 1
         count = table.layout.count(images, per_row)
         if table.keep is not None:
             images = table.layout.drop(images, count * per_row, table.keep)
         if count:
-            self._fragments.add(table.key, _KINDS.index(kind), count, images)
+            self._assembly._add_fragment(table.key, _KINDS.index(kind), count, images)
 
     def on_statement(self, event: Event, query: Query) -> None:
         """A statement that is part of the transaction, or all of it: kept where it is about included tables.
@@ -199,7 +199,7 @@ class Collector:
 
     def add(self, fragment: Fragment) -> None:
         number = self._fragments.number(fragment.table)
-        self._fragments.add(
+        self._assembly._add_fragment(
             number, _KINDS.index(fragment.kind), fragment.rows, fragment.payload, fragment.options
         )
 
@@ -217,6 +217,14 @@ class Collector:
         """Moves the fragments in memory to disk."""
         self._move(self._spool)
         self._assembly._spooled = True
+
+    def spill_with(
+        self, table: int, kind: int, rows: int, payload: bytes, options: dict[str, str] | None
+    ) -> None:
+        """Likewise, and one behind them that never was in memory."""
+        self.spill()
+        self._spool.add(Fragment(_KINDS[kind], self._fragments.keys[table], rows, payload, options))
+        self._rows += rows
 
     def _move(self, spool: Spool) -> None:
         for kind, key, rows, payload, options in self._fragments.fragments():

@@ -6,6 +6,8 @@ What is not plain, or does not look right, is left to the Python handler of its 
 
 from __future__ import annotations
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cython.operator cimport dereference
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -16,7 +18,7 @@ from libcpp.unordered_map cimport unordered_map
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._fragments cimport Fragments
-from airflow_provider_tungsten.replicator.binlog._framing cimport EventSink, RawEvent, event_of
+from airflow_provider_tungsten.replicator.binlog._framing cimport EventSink, RawEvent, event_of, view_of
 from airflow_provider_tungsten.replicator.binlog._images cimport RowLayout, little_endian
 from airflow_provider_tungsten.replicator.binlog.events import Event, Gtid
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
@@ -33,6 +35,8 @@ cdef enum:
     DELETE_ROWS = 32
     GTID = 33
     ANONYMOUS_GTID = 34
+    PARTIAL_UPDATE_ROWS = 39
+    TRANSACTION_PAYLOAD = 40
 
 cdef enum:
     QUERY_BYTES = 13
@@ -203,7 +207,7 @@ cdef class Assembly(EventSink):
             return 0
         try:
             if not self._plain(event, file):
-                self._on_event(event_of(event, file))
+                self._on_event(view_of(event, file) if _is_read_once(event) else event_of(event, file))
             if self.fragments.open_size() > <size_t>self._spool_bytes:
                 self._spill()
         except (UnsupportedError, CorruptLogError) as error:
@@ -370,11 +374,20 @@ cdef class Assembly(EventSink):
         if images < 0 or images % per_row:
             return False
         if table.keep is not None:
-            kept = table.layout.drop(event.body[at:event.size], images, table.keep)
-            self.fragments.add(table.key, kind, images // per_row, kept)
+            kept = table.layout.drop(_view(event, at), images, table.keep)
+            self._add_fragment(table.key, kind, images // per_row, kept)
+        elif event.size - at > <size_t>self._group_bytes:
+            self._add_fragment(table.key, kind, images // per_row, _view(event, at))
         elif images:
             self.fragments.append(table.key, kind, images // per_row, event.body + at, event.size - at)
         return True
+
+    def _add_fragment(self, int32_t key, int32_t kind, int32_t rows, payload, options=None):
+        """A fragment of the open transaction; a large one goes where it takes no memory."""
+        if len(payload) > self._group_bytes:
+            self._spill_with(key, kind, rows, payload, options)
+        else:
+            self.fragments.add(key, kind, rows, payload, options)
 
     cdef bint _end(self, const RawEvent* event, str file) except -1:
         """The open transaction is whole: its fragments get a seqno, if there are any."""
@@ -486,6 +499,15 @@ cdef class Assembly(EventSink):
         cdef RawEvent raw
         raw.timestamp, raw.end = event.timestamp, event.end
         self._end(&raw, event.file)
+
+
+cdef inline bint _is_read_once(const RawEvent* event) noexcept nogil:
+    """Whether its handler keeps nothing of the event, which may be large."""
+    return event.kind == TRANSACTION_PAYLOAD or event.kind == PARTIAL_UPDATE_ROWS or WRITE_ROWS <= event.kind <= DELETE_ROWS
+
+
+cdef inline object _view(const RawEvent* event, size_t at):
+    return PyMemoryView_FromMemory(<char*>event.body + at, event.size - at, PyBUF_READ)
 
 
 cdef inline bint _all_set(uint8_t bits, Py_ssize_t columns) noexcept nogil:

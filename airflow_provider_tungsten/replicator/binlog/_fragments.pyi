@@ -1,4 +1,4 @@
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 class Buffer: ...
@@ -38,8 +38,8 @@ class Fragments:
         """How many fragments are open; what is added from here on is none of them."""
     def cut(self, count: int) -> None:
         """Forgets the open fragments behind the first ``count``."""
-    def fragments(self) -> list[tuple[int, int, int, bytes, dict[str, str] | None]]:
-        """The open ones: kind, table, rows, payload, options."""
+    def fragments(self) -> Iterator[tuple[int, int, int, bytes, dict[str, str] | None]]:
+        """The open ones: kind, table, rows, payload, options. None may come or go meanwhile."""
     def take(self) -> tuple[int, dict[str, Any], dict[int, dict[str, str]]]:
         """How many rows whole transactions have, at least one, their columns, and options by row; they are gone here."""
     def forget_keys(self) -> bool:

@@ -15,6 +15,7 @@ from libcpp.vector cimport vector
 
 cdef enum:
     FRAGMENT_COST = 256  # bytes that a fragment takes besides its payload, its event id and GTID included
+    SPARE = 1 << 24  # bytes that are kept for the payloads to come
 
 
 cdef class Buffer:
@@ -155,18 +156,18 @@ cdef class Fragments:
         self._rows.resize(left)
         self._payload_ends.resize(left + 1)
         self._payload.resize(self._payload_ends.back())
+        if self._payload.capacity() - self._payload.size() > SPARE:
+            self._payload.shrink_to_fit()
 
     def fragments(self):
         cdef size_t at
-        cdef list found = []
         self._closed = True
         for at in range(self.whole, self._key.size()):
             payload = PyBytes_FromStringAndSize(
                 <const char*>self._payload.data() + self._payload_ends[at],
                 self._payload_ends[at + 1] - self._payload_ends[at],
             )
-            found.append((self._kind[at], self._key[at], self._rows[at], payload, self._options.get(at)))
-        return found
+            yield self._kind[at], self._key[at], self._rows[at], payload, self._options.get(at)
 
     cdef int64_t finish(
         self, int64_t seqno, const string& event_id, const string& gtid, int64_t commit_ts, int64_t watermark,

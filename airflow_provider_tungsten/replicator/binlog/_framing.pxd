@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libcpp.vector cimport vector
+
+from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
 
 
 cdef struct RawEvent:
@@ -14,6 +15,7 @@ cdef struct RawEvent:
 
 
 cdef object event_of(const RawEvent* event, str file)
+cdef object view_of(const RawEvent* event, str file)
 
 
 cdef class EventSink:
@@ -32,13 +34,17 @@ cdef class EventStream:
     cdef bint _busy
     cdef int _checksum
     cdef int _sequence
-    cdef vector[uint8_t] _pending
-    cdef vector[uint8_t] _joined
+    cdef Buffer _pending
+    cdef Buffer _joined
+    cdef size_t _missing  # of the packet that is being joined to those before it
+    cdef bint _is_last
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
+    cdef int _drop(self, size_t used) except -1
     cdef size_t _packets(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
     cdef size_t _bare(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
-    cdef int _join(self, const uint8_t* data, size_t length, EventSink sink) except -1
+    cdef int _join(self, const uint8_t* data, size_t length) except -1
+    cdef int _end_packet(self, EventSink sink) except -1
     cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1
     cdef int _error(self, bytes packet) except -1
     cdef int _event(self, const uint8_t* data, size_t length, EventSink sink) except -1

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libcpp.vector cimport vector
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memmove
+
+from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
 
 from airflow_provider_tungsten.replicator.binlog.constants import event_name
 from airflow_provider_tungsten.replicator.binlog.events import (
@@ -31,6 +36,7 @@ cdef enum:
     HEADER = 19
     CHECKSUM = 4
     PACKET_LIMIT = 0xFFFFFF
+    LARGE = 1 << 23  # a buffer that was needed for one event and is given back behind it
 
 # MySQL's largest packet is 1 GiB (`MAX_MAX_ALLOWED_PACKET`); some room for what stands in front of the values.
 cdef enum:
@@ -55,7 +61,15 @@ cdef extern from "_crc32.h" namespace "tungsten" nogil:
 
 
 cdef object event_of(const RawEvent* event, str file):
-    body = PyBytes_FromStringAndSize(<const char*>event.body, event.size)
+    return _event(event, file, PyBytes_FromStringAndSize(<const char*>event.body, event.size))
+
+
+cdef object view_of(const RawEvent* event, str file):
+    """Likewise; its body is a view, for as long as the raw one lives."""
+    return _event(event, file, PyMemoryView_FromMemory(<char*>event.body, event.size, PyBUF_READ))
+
+
+cdef object _event(const RawEvent* event, str file, object body):
     return tuple.__new__(
         Event,
         (event.kind, event.flags, event.timestamp, event.server_id, file, event.start, event.end, body),
@@ -77,7 +91,29 @@ cdef class _List(EventSink):
         return 0
 
 
+cdef inline int _append(Buffer* buffer, const uint8_t* data, size_t size) except -1:
+    if not reserve(buffer, size + 1):
+        raise MemoryError()
+    memcpy(buffer.data + buffer.size, data, size)
+    buffer.size += size
+    return 0
+
+
+cdef inline void _give_back(Buffer* buffer) noexcept:
+    free(buffer.data)
+    buffer.data = NULL
+    buffer.size = buffer.capacity = 0
+
+
 cdef class EventStream:
+    def __cinit__(self):
+        self._pending.data = self._joined.data = NULL
+        self._pending.size = self._joined.size = self._pending.capacity = self._joined.capacity = 0
+
+    def __dealloc__(self):
+        free(self._pending.data)
+        free(self._joined.data)
+
     def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
         if framing not in ("packets", "file"):
             raise ValueError(f"not a framing: {framing!r}")
@@ -89,6 +125,7 @@ cdef class EventStream:
         self._packed = framing == "packets"
         self._checksum = CHECKSUM_UNKNOWN
         self._sequence = -1
+        self._missing = 0
 
     @property
     def position(self):
@@ -96,7 +133,7 @@ cdef class EventStream:
 
     @property
     def pending(self):
-        return self._pending.size() + self._joined.size()
+        return self._pending.size + self._joined.size
 
     def feed(self, const uint8_t[::1] chunk not None):
         sink = _List()
@@ -113,16 +150,31 @@ cdef class EventStream:
             raise RuntimeError(f"{self.file}:{self._position}: the stream is being fed, or failed: it takes nothing more")
         # It stays so when events do not fit: what was taken in of the chunk is not known then.
         self._busy = True
-        if self._pending.empty():
+        if not self._pending.size:
             if size:
                 used = self._take(&chunk[0], size, sink)
-                self._pending.assign(&chunk[0] + used, &chunk[0] + size)
+                _append(&self._pending, &chunk[0] + used, size - used)
         else:
             if size:
-                self._pending.insert(self._pending.end(), &chunk[0], &chunk[0] + size)
-            used = self._take(self._pending.data(), self._pending.size(), sink)
-            self._pending.erase(self._pending.begin(), self._pending.begin() + used)
+                _append(&self._pending, &chunk[0], size)
+            used = self._take(<const uint8_t*>self._pending.data, self._pending.size, sink)
+            self._drop(used)
         self._busy = False
+
+    cdef int _drop(self, size_t used) except -1:
+        """These bytes of what was pending are taken in."""
+        cdef Buffer before = self._pending
+        if before.capacity <= LARGE or not used:
+            self._pending.size -= used
+            memmove(before.data, before.data + used, self._pending.size)
+            return 0
+        self._pending.data = NULL
+        self._pending.size = self._pending.capacity = 0
+        try:
+            _append(&self._pending, <const uint8_t*>before.data + used, before.size - used)
+        finally:
+            free(before.data)
+        return 0
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
         return self._packets(data, size, sink) if self._packed else self._bare(data, size, sink)
@@ -144,33 +196,52 @@ cdef class EventStream:
         return at
 
     cdef size_t _packets(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
-        """Takes in whole packets; how many bytes they were."""
+        """Takes in whole packets, and those that are joined as they come; how many bytes they were."""
         cdef size_t at = 0
         cdef size_t length
-        while size - at >= 4 and not (self.ended or sink.paused) and self.error is None:
+        cdef bint joins
+        while not (self.ended or sink.paused) and self.error is None:
+            if self._missing:
+                length = min(self._missing, size - at)
+                self._join(data + at, length)
+                self._missing -= length
+                at += length
+                if self._missing:
+                    break
+                self._end_packet(sink)
+                continue
+            if size - at < 4:
+                break
             length = _u32(data + at) & 0xFFFFFF
-            if size - at - 4 < length:
+            joins = length == PACKET_LIMIT or self._joined.size
+            if size - at - 4 < length and not joins:
                 break
             if self._sequence >= 0 and data[at + 3] != (self._sequence + 1) & 0xFF:
                 raise self._corrupt("packets from the server are missing or out of order")
             self._sequence = data[at + 3]
-            if length == PACKET_LIMIT or not self._joined.empty():
-                self._join(data + at + 4, length, sink)
+            at += 4
+            if joins:
+                self._missing, self._is_last = length, length < PACKET_LIMIT
+                if not length:
+                    self._end_packet(sink)
             else:
-                self._packet(data + at + 4, length, sink)
-            at += 4 + length
+                self._packet(data + at, length, sink)
+                at += length
         return at
 
-    cdef int _join(self, const uint8_t* data, size_t length, EventSink sink) except -1:
-        self._joined.insert(self._joined.end(), data, data + length)
-        if self._joined.size() > MAX_EVENT + 1:
+    cdef int _join(self, const uint8_t* data, size_t length) except -1:
+        _append(&self._joined, data, length)
+        if self._joined.size > MAX_EVENT + 1:
             raise self._corrupt("an event is larger than MySQL can write")
-        if self._joined.size() > 1 + HEADER and self._joined.size() > 1 + <size_t>_u32(self._joined.data() + 10):
+        if self._joined.size > 1 + HEADER and self._joined.size > 1 + <size_t>_u32(<const uint8_t*>self._joined.data + 10):
             raise self._corrupt("an event is longer than its header says")
-        if length < PACKET_LIMIT:
-            self._packet(self._joined.data(), self._joined.size(), sink)
-            self._joined.clear()
-            self._joined.shrink_to_fit()
+        return 0
+
+    cdef int _end_packet(self, EventSink sink) except -1:
+        """Of those that are joined."""
+        if self._is_last:
+            self._packet(<const uint8_t*>self._joined.data, self._joined.size, sink)
+            _give_back(&self._joined)
         return 0
 
     cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1:

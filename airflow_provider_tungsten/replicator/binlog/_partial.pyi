@@ -4,4 +4,10 @@ from airflow_provider_tungsten.replicator.binlog._images import Field
 
 class PartialUpdates:
     def __init__(self, table: str, names: Iterable[str], fields: Iterable[Field]) -> None: ...
-    def whole(self, payload: bytes | memoryview, apply: Callable[[bytes, bytes], bytes]) -> bytes: ...
+    def whole(
+        self,
+        out: bytearray,
+        payload: bytes | memoryview,
+        pieces: Callable[[memoryview, memoryview], list[bytes | memoryview]],
+    ) -> bytearray:
+        """Puts the whole images behind what is there."""

@@ -7,8 +7,11 @@ as it was after (MySQL `sql/rpl_record.cc`, ``unpack_row``). Every read is check
 
 from __future__ import annotations
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Images, Op, find_value, little_endian
@@ -33,25 +36,23 @@ cdef class PartialUpdates(Images):
         for at in range(self._count):
             self._json_columns += self._fields[at].op == Op.JSON
 
-    def whole(self, const uint8_t[::1] payload not None, apply):
-        cdef vector[uint8_t] out
+    def whole(self, bytearray out not None, const uint8_t[::1] payload not None, pieces):
         cdef const uint8_t* data
         cdef const uint8_t* start
         cdef const uint8_t* end
         cdef const uint8_t* partial
         if payload.shape[0] == 0:
-            return b""
+            return out
         if self._count == 0:
             raise self._misfit()
         data, end = &payload[0], &payload[0] + payload.shape[0]
-        out.reserve(2 * payload.shape[0])
         while data < end:
             start = data
             self._read_before(&data, end)
-            out.insert(out.end(), start, data)
+            _append(out, start, data - start)
             partial = self._read_options(&data, end)
-            self._read_after(&data, end, partial, &out, apply)
-        return PyBytes_FromStringAndSize(<const char*>out.data(), out.size())
+            self._read_after(&data, end, partial, out, pieces)
+        return out
 
     cdef object _misfit(self):
         return CorruptLogError(f"{self._table}: a row image does not fit its table definition")
@@ -92,7 +93,7 @@ cdef class PartialUpdates(Images):
         return bitmap
 
     cdef int _read_after(
-        self, const uint8_t** data, const uint8_t* end, const uint8_t* partial, vector[uint8_t]* out, apply
+        self, const uint8_t** data, const uint8_t* end, const uint8_t* partial, bytearray out, pieces
     ) except -1:
         cdef const uint8_t* nulls = data[0]
         cdef const uint8_t* start
@@ -102,7 +103,7 @@ cdef class PartialUpdates(Images):
         if <size_t>(end - data[0]) < self._bitmap:
             raise self._misfit()
         data[0] += self._bitmap
-        out.insert(out.end(), nulls, data[0])
+        _append(out, nulls, data[0] - nulls)
         for at in range(self._count):
             is_partial = False
             if self._fields[at].op == Op.JSON:
@@ -114,32 +115,35 @@ cdef class PartialUpdates(Images):
             if not find_value(&self._fields[at], data, end, &size):
                 raise self._misfit()
             if is_partial:
-                self._put_applied(at, data[0], size, out, apply)
+                self._put_applied(at, data[0], size, out, pieces)
             else:
-                out.insert(out.end(), start, data[0] + size)
+                _append(out, start, data[0] + size - start)
             data[0] += size
         return 0
 
-    cdef int _put_applied(
-        self, size_t column, const uint8_t* diffs, size_t size, vector[uint8_t]* out, apply
-    ) except -1:
-        cdef const uint8_t* value
-        cdef int at
+    cdef int _put_applied(self, size_t column, const uint8_t* diffs, size_t size, bytearray out, pieces) except -1:
         if self._fields[column].prefix != DIFFS_LENGTH:
             raise self._misfit()
         try:
             if self._before[column] == NULL:
                 raise ValueError("a JSON diff of NULL")
-            document = apply(
-                <bytes>PyBytes_FromStringAndSize(<const char*>self._before[column], self._sizes[column]),
-                <bytes>PyBytes_FromStringAndSize(<const char*>diffs, size),
+            document = pieces(
+                PyMemoryView_FromMemory(<char*>self._before[column], self._sizes[column], PyBUF_READ),
+                PyMemoryView_FromMemory(<char*>diffs, size, PyBUF_READ),
             )
-            if len(document) >> 8 * DIFFS_LENGTH:
+            length = sum(map(len, document))
+            if length >> 8 * DIFFS_LENGTH:
                 raise ValueError("a JSON value grows over 4 GiB")
         except ValueError as error:
             raise CorruptLogError(f"{self._table}.{self._names[column]}: {error}") from None
-        for at in range(DIFFS_LENGTH):
-            out.push_back(len(document) >> 8 * at & 0xFF)
-        value = <const uint8_t*>PyBytes_AS_STRING(document)
-        out.insert(out.end(), value, value + len(document))
+        out += length.to_bytes(DIFFS_LENGTH, "little")
+        for piece in document:
+            out += piece
         return 0
+
+
+cdef int _append(bytearray out, const uint8_t* data, size_t size) except -1:
+    cdef Py_ssize_t before = PyByteArray_GET_SIZE(out)
+    PyByteArray_Resize(out, before + size)
+    memcpy(PyByteArray_AS_STRING(out) + before, data, size)
+    return 0

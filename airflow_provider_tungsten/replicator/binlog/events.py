@@ -28,7 +28,8 @@ class Event(NamedTuple):
     :param end: 64-bit offset behind its last byte; equal to ``start`` for events that stand in no file (artificial
         ROTATE, a FORMAT_DESCRIPTION sent again, heartbeats). Events of a compressed transaction have the offsets of
         the TRANSACTION_PAYLOAD they came in.
-    :param body: without header and checksum.
+    :param body: without header and checksum. Of what may be large, rows and compressed transactions, it is any readable memory,
+        good while the event is taken in.
     """
 
     type: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
@@ -172,14 +172,15 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
 
 def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
     """In steps: memory is taken for what is there, not for what is said to be."""
-    pieces = []
-    left = length
     try:
-        while left and (piece := stream.read(min(left, _STEP))):
-            pieces.append(piece)
-            left -= len(piece)
+        found = stream.read(min(length, _STEP))
+        if len(found) < length:
+            growing = bytearray(found)
+            while len(growing) < length and (piece := stream.read(min(length - len(growing), _STEP))):
+                growing += piece
+            found = cast(bytes, growing)
     except zstandard.ZstdError as error:
         raise CorruptLogError(f"{outer.place}: it cannot be decompressed: {error}") from None
-    if left:
+    if len(found) < length:
         raise CorruptLogError(f"{outer.place}: it ends inside an event")
-    return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+    return found

@@ -48,7 +48,7 @@ class _Node:
 
     __slots__ = ("children", "data", "keys", "kind")
 
-    def __init__(self, kind: int, data: bytes) -> None:
+    def __init__(self, kind: int, data: memoryview) -> None:
         self.kind = kind
         self.data = data
         self.keys: list[bytes] | None = None
@@ -81,11 +81,18 @@ class _Node:
             raise DiffError("a diff's path has an object's key where an array is")
         return self.keys.index(leg) if leg in self.keys else None
 
-    def packed(self) -> tuple[int, bytes]:
-        """Type and bytes."""
+    def packed(self) -> _Packed:
         if self.children is None:
-            return self.kind, self.data
+            return _Packed(self.kind, len(self.data), [self.data])
         return _serialized(self.keys, [child.packed() for child in self.children])
+
+
+class _Packed(NamedTuple):
+    """A value's type and bytes; ``size`` of them."""
+
+    kind: int
+    size: int
+    pieces: list[bytes | memoryview]
 
 
 def apply(document: bytes, diffs: bytes) -> bytes:
@@ -94,15 +101,21 @@ def apply(document: bytes, diffs: bytes) -> bytes:
     :param diffs: without the length in front of them.
     :raises DiffError: it cannot be done; the source's replicas would stop, too.
     """
+    return b"".join(pieces(document, diffs))
+
+
+def pieces(document: bytes | memoryview, diffs: bytes | memoryview) -> list[bytes | memoryview]:
+    """The same in pieces, most of them views of what is given: a document may be large."""
+    document, diffs = memoryview(document), memoryview(diffs)
     if not diffs:
-        return document
+        return [document]
     if not document:
         raise DiffError("a diff of an empty document")
     root = _Node(document[0], document[1:])
     for operation, path, value in _parse_diffs(diffs):
         _apply(root, operation, path, value)
-    kind, data = root.packed()
-    return bytes((kind,)) + data
+    kind, _, found = root.packed()
+    return [bytes((kind,)), *found]
 
 
 def _apply(root: _Node, operation: int, path: list[_Leg], value: _Node | None) -> None:
@@ -137,20 +150,20 @@ def _apply(root: _Node, operation: int, path: list[_Leg], value: _Node | None) -
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: memoryview) -> None:
         self._data = data
         self._at = 0
 
     def __bool__(self) -> bool:
         return self._at < len(self._data)
 
-    def take(self, size: int) -> bytes:
+    def take(self, size: int) -> memoryview:
         if size > len(self._data) - self._at:
             raise DiffError("a JSON diff is cut short")
         self._at += size
         return self._data[self._at - size : self._at]
 
-    def text(self) -> bytes:
+    def text(self) -> memoryview:
         """Behind its length (`net_field_length`)."""
         length = self.take(1)[0]
         if length >= 251:
@@ -160,13 +173,13 @@ class _Reader:
         return self.take(length)
 
 
-def _parse_diffs(diffs: bytes) -> Iterator[tuple[int, list[_Leg], _Node | None]]:
+def _parse_diffs(diffs: memoryview) -> Iterator[tuple[int, list[_Leg], _Node | None]]:
     reader = _Reader(diffs)
     while reader:
         operation = reader.take(1)[0]
         if operation > _REMOVE:
             raise DiffError(f"a JSON diff has the unknown operation {operation}")
-        path = _parse_path(reader.text())
+        path = _parse_path(bytes(reader.text()))
         if operation == _REMOVE:
             yield operation, path, None
             continue
@@ -217,7 +230,7 @@ def _leg(match: re.Match[str]) -> _Leg:
     return _Cell(int(match["behind"] or 0), True)
 
 
-def _parse(kind: int, data: bytes) -> tuple[list[bytes] | None, list[_Node]]:
+def _parse(kind: int, data: memoryview) -> tuple[list[bytes] | None, list[_Node]]:
     """Keys (None: an array) and values of a container."""
     large, is_object = kind & 1, kind <= LARGE_OBJECT
     width = 4 if large else 2
@@ -232,7 +245,7 @@ def _parse(kind: int, data: bytes) -> tuple[list[bytes] | None, list[_Node]]:
     keys = None
     if is_object:
         places = struct.iter_unpack(f"{number}H", data[keys_at:values_at])
-        keys = [_slice(data, offset, length) for offset, length in places]
+        keys = [bytes(_slice(data, offset, length)) for offset, length in places]
     values = []
     for at in range(values_at, values_at + count * (width + 1), width + 1):
         inner = data[at]
@@ -244,13 +257,13 @@ def _parse(kind: int, data: bytes) -> tuple[list[bytes] | None, list[_Node]]:
     return keys, values
 
 
-def _slice(data: bytes, offset: int, length: int) -> bytes:
+def _slice(data: memoryview, offset: int, length: int) -> memoryview:
     if offset + length > len(data):
         raise DiffError("a JSON value is cut short")
     return data[offset : offset + length]
 
 
-def _extent(kind: int, data: bytes, at: int) -> int:
+def _extent(kind: int, data: memoryview, at: int) -> int:
     """Bytes of the value of that type that begins there, all of which are there."""
     if kind in _FIXED:
         size = _FIXED[kind]
@@ -276,27 +289,27 @@ def _extent(kind: int, data: bytes, at: int) -> int:
     return size
 
 
-def _serialized(keys: list[bytes] | None, values: list[tuple[int, bytes]]) -> tuple[int, bytes]:
+def _serialized(keys: list[bytes] | None, values: list[_Packed]) -> _Packed:
     """A container of these, small if it can be."""
     for large in (0, 1):
         width, number, limit = (4, "I", _MAX_LARGE) if large else (2, "H", _MAX_SMALL)
         inline = _INLINE[large]
         head = 2 * width + len(values) * (width + 1) + (0 if keys is None else len(keys) * (width + 2))
-        body = sum(map(len, keys or ())) + sum(len(data) for kind, data in values if kind not in inline)
+        body = sum(map(len, keys or ())) + sum(size for kind, size, _ in values if kind not in inline)
         if len(values) > limit or head + body > limit:
             continue
-        pieces = [struct.pack("<2" + number, len(values), head + body)]
+        packed: list[bytes | memoryview] = [struct.pack("<2" + number, len(values), head + body)]
         offset = head
         for key in keys or ():
-            pieces.append(struct.pack(f"<{number}H", offset, len(key)))
+            packed.append(struct.pack(f"<{number}H", offset, len(key)))
             offset += len(key)
-        for kind, data in values:
+        for kind, size, data in values:
             if kind in inline:
-                pieces.append(bytes((kind,)) + data.ljust(width, b"\0"))
+                packed.append(bytes((kind,)) + b"".join(data).ljust(width, b"\0"))
             else:
-                pieces.append(struct.pack("<B" + number, kind, offset))
-                offset += len(data)
-        pieces += keys or ()
-        pieces += (data for kind, data in values if kind not in inline)
-        return (SMALL_ARRAY if keys is None else SMALL_OBJECT) + large, b"".join(pieces)
+                packed.append(struct.pack("<B" + number, kind, offset))
+                offset += size
+        packed += keys or ()
+        packed += (piece for kind, _, data in values if kind not in inline for piece in data)
+        return _Packed((SMALL_ARRAY if keys is None else SMALL_OBJECT) + large, head + body, packed)
     raise DiffError("a JSON value grows over 4 GiB")

@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer, xid_text
@@ -33,6 +33,7 @@ _POSITION = re.compile(r"^(\d{1,10})-(\d{1,10})-(\d{1,20})$")
 # The most that MariaDB takes for a statement or a row (max_allowed_packet), and zlib's best ratio.
 _LARGEST = 1 << 30
 _BEST_RATIO = 1040
+_STEP = 1 << 14
 
 
 class MariadbGtid(NamedTuple):
@@ -187,11 +188,12 @@ def decompressed(event: Event) -> Event:
     :raises CorruptLogError: cut short, or not what it says.
     """
     plain, head = _COMPRESSED[EventType(event.type)]
-    body = event.body
+    body = memoryview(event.body)
     at = _rows_head(event, head) if head else _query_head(event)
     if at >= len(body):
         raise CorruptLogError(f"{event.place}: it is cut short")
-    return event._replace(type=plain, body=body[:at] + _inflated(event, memoryview(body)[at:]))
+    whole = _inflated(event, body[at:], bytearray(body[:at]))
+    return event._replace(type=plain, body=cast(bytes, whole))
 
 
 def _query_head(event: Event) -> int:
@@ -210,8 +212,8 @@ def _rows_head(event: Event, head: int) -> int:
     return at + ((columns + 7) >> 3) * (2 if event.type in _UPDATES else 1)
 
 
-def _inflated(event: Event, data: memoryview) -> bytes:
-    """One byte of 0x80, algorithm and width; so many bytes of length, big-endian; the zlib stream."""
+def _inflated(event: Event, data: memoryview, out: bytearray) -> bytearray:
+    """One byte of 0x80, algorithm and width; so many bytes of length, big-endian; the zlib stream, which goes behind ``out``."""
     width = data[0] & 0x07
     if data[0] & 0xF8 != 0x80 or not 1 <= width <= 4:
         raise UnsupportedError(
@@ -223,11 +225,19 @@ def _inflated(event: Event, data: memoryview) -> bytes:
     if size > _LARGEST or size > len(packed) * _BEST_RATIO:
         raise CorruptLogError(f"{event.place}: it of {len(packed)} bytes says that it holds {size}")
     stream = zlib.decompressobj()
+    # One byte more than is due shows that there is more; the output grows no further than that.
+    end = len(out) + size
     try:
-        # One byte more than is due shows that there is more; the output grows no further than that.
-        result = stream.decompress(packed, size + 1)
+        for at in range(0, len(packed), _STEP):
+            if stream.eof or len(out) > end:
+                raise _not_what_it_says(event)
+            out += stream.decompress(packed[at : at + _STEP], end + 1 - len(out))
     except zlib.error as error:
         raise CorruptLogError(f"{event.place}: it cannot be decompressed: {error}") from None
-    if len(result) != size or not stream.eof or stream.unused_data:
-        raise CorruptLogError(f"{event.place}: it does not hold what it says")
-    return result
+    if len(out) != end or not stream.eof or stream.unused_data:
+        raise _not_what_it_says(event)
+    return out
+
+
+def _not_what_it_says(event: Event) -> CorruptLogError:
+    return CorruptLogError(f"{event.place}: it does not hold what it says")

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from airflow_provider_tungsten.replicator.binlog import _partial, json_diff
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
@@ -30,5 +32,7 @@ class PartialUpdates(_partial.PartialUpdates):
         rows = parse_rows(event)
         if not rows.full_image or rows.columns != self._columns:
             return event
-        images = self.whole(memoryview(event.body)[rows.payload_offset :], json_diff.apply)
-        return event._replace(body=event.body[: rows.payload_offset] + images)
+        body = memoryview(event.body)
+        head = bytearray(body[: rows.payload_offset])
+        whole = self.whole(head, body[rows.payload_offset :], json_diff.pieces)
+        return event._replace(body=cast(bytes, whole))

@@ -21,6 +21,8 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 # What is made, written and read at a time: a row group.
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_EVENTS = 16_384
+# A row group of more takes several times its size where it is written or read: it is in memory alone then.
+ALONE = 2 * GROUP_BYTES
 # What is read at a time where each table's rows are wanted together and a row group has less of each than this.
 RUN_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
@@ -29,6 +31,7 @@ UNKNOWN_SHARD = "#UNKNOWN"
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _TIME = pa.timestamp("us", tz="UTC")
 _OPTIONS = pa.map_(pa.string(), pa.string())
+_PAYLOAD = pa.binary()
 _TYPES: dict[str, pa.DataType] = {
     "seqno": pa.int64(),
     "fragno": pa.int32(),
@@ -46,7 +49,7 @@ _TYPES: dict[str, pa.DataType] = {
     "shard_id": _LABEL,
     "rows": pa.int32(),
     "definition": _LABEL,
-    "payload": pa.binary(),
+    "payload": _PAYLOAD,
     "options": _OPTIONS,
     "payload_bytes": pa.int64(),
 }
@@ -64,19 +67,34 @@ def to_table(events: Sequence[ThlEvent]) -> pa.Table:
     columns[-1] = [len(payload) if payload else 0 for payload in columns[_PLACE["payload"]]]
     options = columns[_PLACE["options"]]
     columns[_PLACE["options"]] = [None if pairs is None else list(pairs.items()) for pairs in options]
-    return pa.Table.from_arrays(
-        [pa.array(values, type_) for values, type_ in zip(columns, _TYPES.values(), strict=True)],
-        schema=SCHEMA,
-    )
+    arrays = [
+        pa.array(values, type_)
+        for values, type_ in zip(columns, _TYPES.values(), strict=True)
+        if type_ != _PAYLOAD
+    ]
+    arrays.insert(_PLACE["payload"], _payloads(columns[_PLACE["payload"]]))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _payloads(payloads: Sequence[bytes | None]) -> pa.Array:
+    """One alone, which may be large, is not copied."""
+    if len(payloads) > 1 or payloads[0] is None:
+        return pa.array(payloads, _PAYLOAD)
+    ends = pa.array([0, len(payloads[0])], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(_PAYLOAD, 1, [None, ends, pa.py_buffer(payloads[0])])
 
 
 def to_tables(events: Iterable[ThlEvent]) -> Iterator[pa.Table]:
-    """Any number of events as tables of a row group's size, so that no more are in memory."""
+    """Any number of events as tables of a row group's size, a large one alone, so that no more are in memory."""
     group: list[ThlEvent] = []
     size = 0
     for event in events:
+        more = len(event.payload or b"")
+        if group and more > GROUP_BYTES:
+            yield to_table(group)
+            group, size = [], 0
         group.append(event)
-        size += len(event.payload or b"")
+        size += more
         if size >= GROUP_BYTES or len(group) >= GROUP_EVENTS:
             yield to_table(group)
             group, size = [], 0
@@ -131,12 +149,18 @@ def _labels(tables: pa.Array, labels: list[str | None]) -> pa.DictionaryArray:
 
 def to_events(table: pa.Table) -> Iterator[ThlEvent]:
     """The rows of a table of ``SCHEMA``, or of one that lacks ``payload``: then it is None everywhere."""
-    for batch in table.to_batches():
-        columns = [
-            _values(batch.column(name), type_) if name in batch.schema.names else [None] * len(batch)
-            for name, type_ in _TYPES.items()
-        ]
-        yield from map(ThlEvent._make, zip(*columns, strict=True))
+    batches = table.to_batches()
+    del table  # or payloads would be in memory twice
+    while batches:
+        yield from _events(batches.pop(0))
+
+
+def _events(batch: pa.RecordBatch) -> Iterator[ThlEvent]:
+    columns = [
+        _values(batch.column(name), type_) if name in batch.schema.names else [None] * len(batch)
+        for name, type_ in _TYPES.items()
+    ]
+    return map(ThlEvent._make, zip(*columns, strict=True))
 
 
 def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
@@ -246,6 +270,10 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
             window = _Window()
         if len(batch):
             window.add(batch, kinds)
+        del batch, kinds, places  # or they would be in memory beside the next
+        if window.is_large:
+            yield from window.runs(is_last=False)
+            window = _Window()
     yield from window.runs(is_last=True)
 
 
@@ -270,6 +298,11 @@ class _Window:
 
     def has_room(self, batch: pa.RecordBatch) -> bool:
         return not self._groups or (self._is_joined and self._bytes + batch.nbytes <= WINDOW_BYTES)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the next row group must not come before this is used up."""
+        return self._filled > ALONE and not self._is_joined
 
     def add(self, batch: pa.RecordBatch, kinds: pa.Array) -> None:
         """:raises CorruptLogError: an event without what every event has."""

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -171,8 +172,10 @@ class SegmentFile:
         self.events = 0
         self.tables: dict[tuple[str, str], tuple[int, int]] = {}
         self.file: BinaryIO = tempfile.TemporaryFile(prefix="tungsten-")
+        # Arrow's own descriptor of it: what it hands to a file of Python it copies.
+        self._sink = pa.OSFile(f"/dev/fd/{self.file.fileno()}", "wb")
         self._parquet = pq.ParquetWriter(
-            self.file,
+            self._sink,
             columns.SCHEMA,
             compression="zstd",
             compression_level=1,
@@ -184,12 +187,14 @@ class SegmentFile:
     @property
     def size(self) -> int:
         """Bytes written so far."""
-        return self.file.tell()
+        return int(self._sink.tell())
 
     def write(self, table: pa.Table) -> None:
         """The next row group."""
         with _writable():
             self._parquet.write_table(table, row_group_size=len(table))
+        if table.nbytes > columns.ALONE:
+            pa.default_memory_pool().release_unused()
         self.events += len(table)
         for name, (events, rows) in columns.count_by_table(table).items():
             before = self.tables.get(name, (0, 0))
@@ -203,12 +208,15 @@ class SegmentFile:
         self._parquet.add_key_value_metadata(info.to_metadata())
         with _writable():
             self._parquet.close()
-            return self.size
+            size = self.size
+            self._sink.close()
+            return size
 
     def discard(self) -> None:
         """Gives the space back, finished or not."""
         with _writable():
             self._parquet.close()
+            self._sink.close()
             self.file.close()
 
 
@@ -258,15 +266,15 @@ class SegmentReader:
 
         :param payload: False: it is None, and its column is not read.
         """
-        for table in self._tables(first, last, None if payload else columns.WITHOUT_PAYLOAD):
-            yield from columns.to_events(table)
+        tables = self._tables(first, last, None if payload else columns.WITHOUT_PAYLOAD)
+        return chain.from_iterable(map(columns.to_events, tables))
 
     def batches(self, first: int, last: int, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The same events by columns, those that are named (``seqno`` must be one of them) or all."""
-        for table in self._tables(first, last, names):
-            yield from table.to_batches()
+        return chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
 
     def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
+        """One by one: whoever lets go of each before the next has one in memory."""
         for group, (least, greatest) in enumerate(self._groups("seqno")):
             if greatest >= first and least <= last:
                 table = self._read(group, names)
@@ -275,6 +283,7 @@ class SegmentReader:
                     start = bisect_left(seqnos, first)
                     table = table.slice(start, bisect_right(seqnos, last) - start)
                 yield table
+                del table
 
     def record(self, seqno: int) -> ThlEvent:
         """The last fragment of a seqno of this segment, without its payload."""

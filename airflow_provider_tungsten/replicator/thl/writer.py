@@ -15,7 +15,7 @@ import structlog
 from airflow_provider_tungsten.replicator.errors import WriteConflictError
 from airflow_provider_tungsten.replicator.storage import ObjectExistsError, Storage
 from airflow_provider_tungsten.replicator.thl import columns
-from airflow_provider_tungsten.replicator.thl.columns import GROUP_BYTES, GROUP_EVENTS
+from airflow_provider_tungsten.replicator.thl.columns import ALONE, GROUP_BYTES, GROUP_EVENTS
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
 from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentFile, SegmentInfo, SegmentReader
@@ -124,9 +124,13 @@ class LogWriter:
                 )
             self._first = self._first or first
             self._tail = last
+            size = pc.sum(table.column("payload_bytes")).as_py()
+            if self._row_bytes + size > ALONE:
+                self._flush()
             self._rows.append(table)
             self._row_count += len(table)
-            self._row_bytes += pc.sum(table.column("payload_bytes")).as_py()
+            del table  # or it would be in memory beside the next
+            self._row_bytes += size
             if self._row_bytes >= GROUP_BYTES or self._row_count >= GROUP_EVENTS:
                 self._flush()
 
@@ -185,13 +189,16 @@ class LogWriter:
         table = pa.concat_tables(self._rows) if len(self._rows) > 1 else self._rows[0]
         if self._file is None or self._encoder is None:
             self._file, self._encoder = SegmentFile(), ThreadPoolExecutor(1, "tungsten-thl")
-        # One group is encoded while the next is made; a third waits for them.
-        self._wait(1)
+        # One group is encoded while the next is made; a third waits for them, and a large one is in memory alone.
+        alone = self._row_bytes > ALONE
+        self._wait(0 if alone else 1)
         self._encoding.append(self._encoder.submit(self._file.write, table))
         self._file_events += len(table)
         self._most_bytes += table.nbytes
         self._rows.clear()
         self._row_bytes = self._row_count = 0
+        if alone:
+            self._wait(0)
 
     def _wait(self, left: int) -> None:
         """Until no more than so many groups are to be encoded."""
