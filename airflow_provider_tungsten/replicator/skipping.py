@@ -47,6 +47,16 @@ def skip(branch: Branch, seqno: int, *, applied: Callable[[], int], who: str, wh
     return made
 
 
+def check(branch: Branch, seqno: int, *, applied: Callable[[], int]) -> None:
+    """What :func:`skip` would refuse is refused, and nothing is done.
+
+    :raises RangeError: as there.
+    """
+    if read_skip(branch.folder, seqno) is None:
+        _examined(branch.log, seqno, "", "")
+        _check_open(branch, seqno, applied)
+
+
 def _check_open(branch: Branch, seqno: int, applied: Callable[[], int]) -> None:
     store, plan = branch.folder, next(branch.chain.locate(seqno, seqno), None)
     # Before what is done is asked for: who closes a batch opens it when that is done.

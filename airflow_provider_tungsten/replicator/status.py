@@ -16,12 +16,18 @@ from airflow_provider_tungsten.replicator.batch.position import Position
 from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
 from airflow_provider_tungsten.replicator.batch.spans import COLUMNS, Span, spans
 from airflow_provider_tungsten.replicator.branch import Branch
-from airflow_provider_tungsten.replicator.errors import TungstenError
+from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurgedError, TungstenError
 from airflow_provider_tungsten.replicator.positions import applied
 from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import connect, explained
-from airflow_provider_tungsten.replicator.source.server import checked_server, clock_offset, log_status
+from airflow_provider_tungsten.replicator.source.continuation import check_files
+from airflow_provider_tungsten.replicator.source.server import (
+    checked_server,
+    clock_offset,
+    log_status,
+    server_identity,
+)
 from airflow_provider_tungsten.replicator.thl.appliers import check_not_removed
 from airflow_provider_tungsten.replicator.thl.event import event_id
 from airflow_provider_tungsten.replicator.thl.log import Log
@@ -105,9 +111,9 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
     begun = head is not None or error is not None
     if not begun:
         missing["log"] = f"{log.url} holds no log yet: the first run begins it (tungsten run, or the DAG)"
-    current = offset = None
+    current = offset = lost = None
     with missing.told("current_event_id"):
-        current, offset = _source(service, connections)
+        current, offset, lost = _source(service, connections, head)
     return Status(
         service=service.service,
         time=now,
@@ -117,7 +123,7 @@ def read_status(service: Service, branches: list[Branch], connections: Connectio
         source_id=log.record(head.last).source_id if head else None,
         event_id=head.resume.event_id if head else None,
         current_event_id=current,
-        error=missing.get("current_event_id") or error,
+        error=missing.get("current_event_id") or lost or error,
         begun=begun,
         missing=missing,
         appliers=tuple(_applier(branch, head, connections, now, offset) for branch in branches),
@@ -134,13 +140,20 @@ class _Missing(dict[str, str]):
             self.update(dict.fromkeys(names, str(error)))
 
 
-def _source(service: Service, connections: Connections) -> tuple[str, float]:
-    """Where its log ends, and by how many seconds its clock is ahead of ours."""
+def _source(service: Service, connections: Connections, head: Head | None) -> tuple[str, float, str | None]:
+    """Where its log ends, by how many seconds its clock is ahead of ours, and why reading cannot go on, if it cannot."""
     endpoint = connections.mysql(service.source.connection)
     with closing(connect(endpoint)) as connection, explained(endpoint):
-        found = log_status(connection, checked_server(connection, endpoint))
+        server = checked_server(connection, endpoint)
+        found = log_status(connection, server)
         current = event_id(found["File"], int(found["Position"])) if found else ""
-        return current, clock_offset(connection)
+        lost = None
+        if head is not None and head.resume.server_uuid == server_identity(connection, server):
+            try:
+                check_files(connection, endpoint, head.resume)
+            except (LogPurgedError, DivergedError) as error:
+                lost = str(error)
+        return current, clock_offset(connection), lost
 
 
 def _applier(

@@ -153,11 +153,19 @@ def test_a_service_is_tried_watched_and_repaired_without_airflow(shop: Shop) -> 
 
     skipped = applier["appliedLastSeqno"] + applier["transactionsBehind"]
     told = shop.run("skip", "--seqno", str(skipped), "--reason", "row by hand", "--by", "ann")
-    assert f"{shop.database}.orders: 1 insert" in told
-    shop.insert()
-    last = shop.json("run")["extract"]["last"]
-    [skip] = shop.json("status")["appliers"][0]["skippedSeqnos"]
+    assert f"{shop.database}.orders: 1 insert; by ann, " in told
+    assert "by ann" in shop.run("skip", "--seqno", str(skipped), "--reason", "another", "--by", "bob")
+    assert "write a seqno" in shop.run("skip", "--seqno", "9-7", "--reason", "x", status=2)
+    shop.insert(3)
+    shop.json("run", "--step", "extract")
+    many = ("skip", "--reason", "x", "--seqno")
+    assert "is not there" in shop.run(*many, f"{skipped + 1}-{skipped + 9}", status=2)
+    lines = shop.run(*many, f"{skipped + 1}-{skipped + 2},{skipped}", "--json").splitlines()
+    assert [json.loads(line)["seqno"] for line in lines] == [skipped, skipped + 1, skipped + 2]
+    last = shop.json("run")["appliers"][0]["load"]["last"]
+    skip, *others = shop.json("status")["appliers"][0]["skippedSeqnos"]
     assert (skip["seqno"], skip["who"], skip["why"]) == (skipped, "ann", "row by hand")
+    assert len(others) == 2
     assert shop.loaded() == ROWS + 1
     assert "is applied" in shop.run("skip", "--seqno", "1", "--reason", "late", status=2)
 

@@ -21,9 +21,11 @@ from airflow_provider_tungsten.replicator.errors import (
     WriteConflictError,
 )
 from airflow_provider_tungsten.replicator.extractor import extract, reposition
+from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
-from airflow_provider_tungsten.replicator.storage import Storage, new_token
+from airflow_provider_tungsten.replicator.status import read_status
+from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import SERVER_ID, Extraction, endpoint
 from tests.integration.following import TABLE, check_gapless, following, insert, prepare
@@ -79,6 +81,16 @@ def test_restart_and_crash_of_the_server(server: MySQL, tmp_path: Path) -> None:
     check_gapless(extraction, 4)
 
 
+def source_error(extraction: Extraction) -> str | None:
+    """What status says of the next extraction."""
+    connections = Connections(
+        mysql=lambda connection: endpoint(extraction.mysql),
+        store=lambda store: open_storage(store.url),
+        redshift=lambda *names: None,  # type: ignore[arg-type, return-value]
+    )
+    return read_status(extraction.service(), [], connections).error
+
+
 def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
     server: MySQL, tmp_path: Path
 ) -> None:
@@ -88,10 +100,12 @@ def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
     left = extraction.events()[-1].event_id
     insert(server)
     server.execute("FLUSH BINARY LOGS")
+    assert source_error(extraction) is None
     server.execute(f"PURGE BINARY LOGS TO '{server.execute('SHOW BINARY LOGS')[-1][0]}'")
     insert(server)
-    with pytest.raises(LogPurgedError, match="parameter `reposition`"):
+    with pytest.raises(LogPurgedError, match="parameter `reposition`") as caught:
         extraction.run()
+    assert source_error(extraction) == str(caught.value)
     assert extraction.kinds() == ["insert t 1"]
 
     def repositioned() -> ThlEvent:
@@ -102,6 +116,7 @@ def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
 
     record = repositioned()
     extraction.run()
+    assert source_error(extraction) is None
     assert repositioned().seqno == record.seqno
     assert extraction.kinds() == ["insert t 1", "gap", "insert t 1"]
     gap, after = extraction.events(2)

@@ -54,7 +54,7 @@ def info(
         output.print_fields((name, _text(value)) for name, value in found.items())
         for name, at in known.items():
             print(
-                f"applier {name}: {f'applied up to seqno {at.seqno:,}, {at.event_id}' if at.time else 'nothing applied yet'}"
+                f"applier {name}: {f'applied up to seqno {at.seqno:,}, {at.event_id}' if at.time else 'nothing applied yet, as far as the log knows'}"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -82,7 +81,7 @@ def tail(
 
       tungsten thl tail -n 1 --thl s3://bucket/thl --service shop
     """
-    with output.errors(as_json):
+    with output.errors(as_json), output.interruptible() as sleep:
         log = open_log(thl, service, config)
         show = _printer(log.service, headers, specs, sql, as_json)
         head = log.head()
@@ -96,7 +95,7 @@ def tail(
             if head is not None and head.last > done:
                 _print_events(_events(log, max(head.first, done + 1), head.last, headers), show)
                 done = head.last
-            time.sleep(interval)
+            sleep(interval)
 
 
 def _events(log: Log, first: int, last: int, headers: bool) -> Iterator[ThlEvent]:

@@ -29,7 +29,7 @@ class _Commands(LazyGroup):
         "ddl": Place(
             "ddl:ddl", "Prints the DDL of the target's tables, out of the source's tables as they are now."
         ),
-        "skip": Place("operations:skip", "Leaves one whole transaction out of what an applier applies."),
+        "skip": Place("operations:skip", "Leaves whole transactions out of what an applier applies."),
         "reposition": Place(
             "operations:reposition",
             "Lets reading go on elsewhere at the source: the way out where its log is lost or damaged.",

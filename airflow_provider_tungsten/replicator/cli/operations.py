@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from airflow_provider_tungsten.replicator.cli.services import (
     say,
     thl_store,
 )
+from airflow_provider_tungsten.replicator.errors import ConfigurationError
 from airflow_provider_tungsten.replicator.positions import applied_seqno
 from airflow_provider_tungsten.replicator.service import Start, load_service
 from airflow_provider_tungsten.replicator.source.heartbeat import beat
@@ -30,6 +32,7 @@ By = Annotated[
     str | None,
     typer.Option("--by", help="Who does it; kept in the record. [dim]Default: the user here[/dim]"),
 ]
+_SKIPPED_AT_ONCE = 1000
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 applier_app = typer.Typer(
@@ -105,39 +108,73 @@ def reposition(
 
 def skip(
     config: ServiceFile,
-    seqno: Annotated[int, typer.Option("--seqno", "-seqno", min=0, help="The transaction to leave out.")],
+    seqno: Annotated[
+        list[str],
+        typer.Option(
+            "--seqno", "-seqno", help="The transaction to leave out; several as 4711,4713 or 4711-4715."
+        ),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the skip for good.")],
     applier: ApplierName = None,
     by: By = None,
     as_json: output.AsJson = False,
 ) -> None:
-    """Leaves one whole transaction out of what an applier applies.
+    """Leaves whole transactions out of what an applier applies.
 
     Who, why, when and what was in it is kept for good, and [bold]tungsten status[/bold] shows it
     ever after. The target then differs from the source by what was skipped: see
     what that is with [bold]tungsten thl list -seqno[/bold], and mend the target's rows.
+    Of several all are skipped, or none where one cannot be.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       tungsten skip --config shop.yaml --seqno 4711 --reason 'row repaired by hand, ticket 17'
+
+      tungsten skip --config shop.yaml --seqno 4711-4715,4720 --reason 'test data'
     """
     with output.errors(as_json):
+        seqnos = _seqnos(seqno)
         branch = branch_of(load_service(config), applier)
-        made = skipping.skip(
-            branch,
-            seqno,
-            applied=lambda: applied_seqno(branch, live_connections().redshift),
-            who=by or getpass.getuser(),
-            why=reason,
-            token=new_token("tungsten skip"),
-        )
-        if as_json:
-            output.print_json(asdict(made))
-            return
-        tables = ", ".join(
-            f"{table}: {rows} {kind}" for table, kinds in made.tables.items() for kind, rows in kinds.items()
-        )
-        print(f"applier {branch.name} leaves out seqno {made.seqno} ({made.event_id}): {tables}")
+
+        def applied() -> int:
+            return applied_seqno(branch, live_connections().redshift)
+
+        if len(seqnos) > 1:
+            for each in seqnos:
+                skipping.check(branch, each, applied=applied)
+        for each in seqnos:
+            made = skipping.skip(
+                branch,
+                each,
+                applied=applied,
+                who=by or getpass.getuser(),
+                why=reason,
+                token=new_token("tungsten skip"),
+            )
+            tables = ", ".join(
+                f"{table}: {rows} {kind}"
+                for table, kinds in made.tables.items()
+                for kind, rows in kinds.items()
+            )
+            text = (
+                f"applier {branch.name} leaves out seqno {made.seqno} ({made.event_id}): {tables}; by {made.who}, "
+                f"{made.time}: {made.why}"
+            )
+            say(as_json, text, **asdict(made))
+
+
+def _seqnos(given: list[str]) -> list[int]:
+    """:raises ConfigurationError: neither numbers nor ranges of them."""
+    found: set[int] = set()
+    for part in ",".join(given).split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < _SKIPPED_AT_ONCE:
+            raise ConfigurationError(
+                f"--seqno {part}: write a seqno, several as 4711,4713, or {_SKIPPED_AT_ONCE} at most as 4711-4715"
+            )
+        found.update(range(first, last + 1))
+    return sorted(found)
 
 
 @applier_app.command("list")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -115,6 +118,30 @@ def in_colour() -> bool:
     """Whether a person looks at standard output, and has not set NO_COLOR."""
     dumb = os.environ.get("TERM") in ("dumb", "unknown")
     return sys.stdout.isatty() and not dumb and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[float], None]]:
+    """Gives a sleep, and Ctrl-C ends the block: at the next sleep, where the exception was lost inside of a library."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def sleep(seconds: float) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield sleep
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def begin_again(*, first: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -103,7 +102,7 @@ def qs(
 
 
 def _repeat(config: Any, applier: Any, refresh: Any, count: Any, as_json: bool, describe: Any) -> None:
-    with output.errors(as_json):
+    with output.errors(as_json), output.interruptible() as sleep:
         service = load_service(config)
         done = 0
         while True:
@@ -117,7 +116,7 @@ def _repeat(config: Any, applier: Any, refresh: Any, count: Any, as_json: bool, 
             done += 1
             if refresh is None or done == count:
                 break
-            time.sleep(refresh)
+            sleep(refresh)
     if found.error or any(one.error for one in found.appliers):
         raise typer.Exit(output.NEEDS_A_PERSON)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.binlog.mariadb import MariadbPosition
 from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurgedError
+from airflow_provider_tungsten.replicator.source.connection import Connection, MySQLEndpoint
 from airflow_provider_tungsten.replicator.source.mariadb import is_mariadb_identity
 from airflow_provider_tungsten.replicator.source.position import (
     FILE_BEGIN,
@@ -40,7 +41,7 @@ def go_on(source: Source, resume: Resume) -> Resume:
     """
     if source.facts.server_uuid != resume.server_uuid:
         return _failed_over(source, resume)
-    _check_files(source, resume)
+    check_files(source.connection, source.replica.endpoint, resume)
     _check_gtids(source, resume)
     return resume
 
@@ -49,12 +50,17 @@ def _where(source: Source) -> str:
     return f"MySQL at {source.replica.endpoint}"
 
 
-def _check_files(source: Source, resume: Resume) -> None:
-    files = log_files(source)
+def check_files(connection: Connection, endpoint: MySQLEndpoint, resume: Resume) -> None:
+    """Whether the server that was read still has the place.
+
+    :raises LogPurgedError: what comes next is gone.
+    :raises DivergedError: there never was such a place.
+    """
+    files, where = log_files(connection, endpoint), f"MySQL at {endpoint}"
     found = next((file for file in files if file.name == resume.file), None)
     if found is None and file_number(resume.file) < files[0].number:
         raise LogPurgedError(
-            f"{_where(source)} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest "
+            f"{where} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest "
             f"log is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter "
             "`reposition`, which records the gap, and load the tables again; a longer binlog_expire_logs_seconds "
             "prevents it"
@@ -62,7 +68,7 @@ def _check_files(source: Source, resume: Resume) -> None:
     if found is None or found.size < resume.position:
         end = f"{files[-1].name}:{files[-1].size}"
         raise DivergedError(
-            f"{_where(source)} has nothing at {resume.file}:{resume.position}, where reading must go on; its log ends at "
+            f"{where} has nothing at {resume.file}:{resume.position}, where reading must go on; its log ends at "
             f"{end}. {_WAYS_OUT}"
         )
 

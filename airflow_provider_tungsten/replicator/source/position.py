@@ -19,7 +19,12 @@ from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, CorruptLogError, LogPurgedError
 from airflow_provider_tungsten.replicator.service import Start
 from airflow_provider_tungsten.replicator.source import mariadb
-from airflow_provider_tungsten.replicator.source.connection import Connection, explained, rows
+from airflow_provider_tungsten.replicator.source.connection import (
+    Connection,
+    MySQLEndpoint,
+    explained,
+    rows,
+)
 from airflow_provider_tungsten.replicator.source.server import ServerFacts
 from airflow_provider_tungsten.replicator.source.stream import Replica, open_dump
 from airflow_provider_tungsten.replicator.thl.event import Resume, parse_event_id
@@ -51,10 +56,10 @@ def file_number(file: str) -> int:
     return int(file.rpartition(".")[2])
 
 
-def log_files(source: Source) -> list[LogFile]:
+def log_files(connection: Connection, endpoint: MySQLEndpoint) -> list[LogFile]:
     """The server's binlog files, oldest first; sizes in bytes."""
-    with explained(source.replica.endpoint):
-        found = rows(source.connection, "SHOW BINARY LOGS")
+    with explained(endpoint):
+        found = rows(connection, "SHOW BINARY LOGS")
     return [LogFile(row["Log_name"], int(row["File_size"])) for row in found]
 
 
@@ -65,7 +70,7 @@ def first_place(source: Source, start: Start) -> Resume:
     :raises LogPurgedError: the server no longer has the log from there on.
     """
     if start.at == "earliest":
-        file = log_files(source)[0].name
+        file = log_files(source.connection, source.replica.endpoint)[0].name
         return _resume(source, file, FILE_BEGIN, executed_before(source, file))
     if start.at == "now":
         facts = source.facts
@@ -119,7 +124,7 @@ def _events(source: Source, file: str) -> Iterator[Event]:
 def _at_event_id(source: Source, text: str) -> Resume:
     """Reads the file up to the place: for the GTIDs before it, and to see that a transaction begins there."""
     file, position = parse_event_id(text)
-    names = {found.name: found.size for found in log_files(source)}
+    names = {found.name: found.size for found in log_files(source.connection, source.replica.endpoint)}
     if file not in names:
         where = f"start at {text}: MySQL at {source.replica.endpoint}"
         if file_number(file) < file_number(next(iter(names))):
@@ -179,7 +184,11 @@ def behind(source: Source, known: GtidSet) -> Resume:
     where = f"MySQL at {source.replica.endpoint}"
     lost = GtidSet.parse(source.facts.gtid_purged).minus(known)
     begin = None
-    for name in [] if lost else [file.name for file in reversed(log_files(source))]:
+    for name in (
+        []
+        if lost
+        else [file.name for file in reversed(log_files(source.connection, source.replica.endpoint))]
+    ):
         lost = previous_gtids(source, name).minus(known)
         if not lost:
             begin = name

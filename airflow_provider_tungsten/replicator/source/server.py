@@ -102,6 +102,15 @@ def case_finding(lower_case_table_names: str) -> str | None:
     )
 
 
+def server_identity(connection: Connection, server: Server) -> str:
+    """As a log's resume has it."""
+    found = rows(
+        connection, "SHOW GLOBAL VARIABLES WHERE Variable_name IN (%s, %s)", ["server_id", "server_uuid"]
+    )
+    variables = {row["Variable_name"]: row["Value"] for row in found}
+    return mariadb.identity(variables) if server.mariadb else str(variables["server_uuid"])
+
+
 def clock_offset(connection: Connection) -> float:
     """Seconds by which the server's clock is ahead of ours, to half the time that asking takes."""
     before = time.time()

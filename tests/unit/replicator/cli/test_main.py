@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ from airflow_provider_tungsten import replicator
 from airflow_provider_tungsten.replicator.cli import extract
 from airflow_provider_tungsten.replicator.cli.lazy import LazyGroup
 from airflow_provider_tungsten.replicator.cli.main import app
-from airflow_provider_tungsten.replicator.cli.output import WAYS_OUT, WRONG_ARGUMENTS, explained
+from airflow_provider_tungsten.replicator.cli.output import (
+    WAYS_OUT,
+    WRONG_ARGUMENTS,
+    explained,
+    interruptible,
+)
 from tests.unit.replicator.batch.logs import Logbook, rows
 from tests.unit.replicator.cli.commands import COMMAND, Shop, run
 
@@ -96,6 +103,17 @@ def test_an_error_within_a_command_and_success_are_as_ever_with_json(
     assert result.exit_code == WRONG_ARGUMENTS
     assert json.loads(result.stdout)["error"] == "RangeError"
     assert run("thl", "list", "--help", "--json").exit_code == 0
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_a_loop_also_where_a_library_loses_the_exception() -> None:
+    with interruptible() as sleep:
+        sleep(0)
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            sleep(60)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def engine_texts() -> Iterator[str]:
