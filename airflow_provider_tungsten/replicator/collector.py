@@ -7,6 +7,7 @@ is the assembler's business.
 from __future__ import annotations
 
 import json
+from functools import cached_property
 
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly, Table
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
@@ -36,7 +37,12 @@ class _Table(Table):
     """A table map of an included table, with what its rows need."""
 
     name: str
-    partial: PartialUpdates
+    logged: str
+
+    @cached_property
+    def partial(self) -> PartialUpdates:
+        """Made when the first partial update comes: most tables never have one."""
+        return PartialUpdates(TableDefinition.from_json(self.logged))
 
 
 class _Heartbeat(Table):
@@ -120,8 +126,7 @@ class Collector:
         key = self._fragments.number(TableKey(left.schema, left.table, left.json))
         keep = [name not in excluded for name in names] if excluded else None
         table = _Table(key, RowLayout(definition), len(names), keep)
-        table.name = definition.name
-        table.partial = PartialUpdates(definition)
+        table.name, table.logged = definition.name, definition.json
         return table
 
     def forget_tables(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,30 @@ def test_names_mean_the_same_in_any_case_where_the_server_folds_them(tmp_path: P
     assert tables == [None, '[["ddl", "t"]]', '[["ddl", "t"]]', '[["ddl", ""]]']
     assert (case_finding("0"), case_finding("1")) == (None, None)
     assert "names that differ in case" in str(case_finding("2"))
+
+
+# The second byte of these in GBK and CP932 is a backslash's.
+@pytest.mark.parametrize("log", ["mysql"], indirect=True)
+@pytest.mark.parametrize(("charset", "name"), [("latin1", "café"), ("gbk", "誠"), ("cp932", "表")])
+def test_a_statement_is_read_in_its_clients_character_set(
+    log: Log, tmp_path: Path, charset: str, name: str
+) -> None:
+    extraction = Extraction(log.server, tmp_path / "thl", include=["ddl.*"], applier="s3")
+    extraction.run()
+    statements = [
+        f"CREATE TABLE `{name}` (id INT PRIMARY KEY, `{name}` ENUM('{name}') CHARACTER SET utf8mb4 DEFAULT '{name}')",
+        f"INSERT INTO `{name}` (id) VALUES (1)",
+        f"ALTER TABLE `{name}` COMMENT '{name}', RENAME `u{name}`",
+    ]
+    with log.server.connect(database="ddl", charset=charset) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    extraction.run()
+    _, rows, moved = extraction.events(1)
+    assert [row.by_name for row in rows_of(rows)] == [{"id": "1", name: name}]
+    assert (moved.payload or b"").decode() == statements[2]
+    options = moved.options or {}
+    assert (options["effect"], json.loads(options["tables"])) == (
+        "moves_rows",
+        [["ddl", name], ["ddl", f"u{name}"]],
+    )
