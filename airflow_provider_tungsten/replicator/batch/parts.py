@@ -8,7 +8,7 @@ import os
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 # Compressed in pieces of this size.
 CHUNK = 1024 * 1024
+# Longer CSV is one row's, and waits for nothing: there is no memory for two.
+_LARGE = 8 * CHUNK
 # Of all parts together: CSV that waits for more of its part, and CSV that waits for the background.
 _BUFFERED = 32 * CHUNK
 _AHEAD = 16 * CHUNK
@@ -26,12 +28,12 @@ _STREAMS = 16
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview: ...
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes, /) -> bytes:
+    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview:
         return data
 
     def flush(self) -> bytes:
@@ -105,7 +107,7 @@ class Parts:
         self._open.pop(part, None)
         self._streams -= streamed
 
-    def in_background(self, work: Callable[[bytes], T], csv: bytes) -> Future[T]:
+    def in_background(self, work: Callable[[bytes | memoryview], T], csv: bytes | memoryview) -> Future[T]:
         """Does that behind all that came before; where that is too much, some of it must be done first."""
         while self._ahead and (self._ahead_bytes + len(csv) > _AHEAD or self._ahead[0][0].done()):
             earlier, size = self._ahead.popleft()
@@ -116,7 +118,7 @@ class Parts:
         self._ahead_bytes += len(csv)
         return future
 
-    def put_aside(self, csv: bytes) -> tuple[int, int]:
+    def put_aside(self, csv: bytes | memoryview) -> tuple[int, int]:
         """Packed, since most of what a file costs is its size; returns where it lies. Like what follows, in the background."""
         if self._waiting is None:
             self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
@@ -134,7 +136,7 @@ class Parts:
         if self._compression == "zstd":
             return self._packer.compress(csv)
         compressor = self.compressor()
-        return compressor.compress(csv) + compressor.flush()
+        return b"".join((compressor.compress(csv), compressor.flush()))
 
     def compressor(self) -> _Compressor:
         """For one part. No format carries a time, so equal bytes stay equal."""
@@ -162,7 +164,7 @@ class PartFile:
         self._streams = False
         self._is_aside = False
         self._running: Future[Any] | None = None
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._held = 0
         self.csv_bytes = 0
         # The background's.
@@ -172,15 +174,24 @@ class PartFile:
         self._hash = hashlib.sha256()
         self._size = 0
 
-    def add(self, csv: bytes) -> None:
+    def add(self, csv: bytes | memoryview) -> None:
+        self.csv_bytes += len(csv)
+        if len(csv) > _LARGE:
+            self._add_large(csv)
+            return
         self._pieces.append(csv)
         self._held += len(csv)
-        self.csv_bytes += len(csv)
         self._parts.came(len(csv))
         if self._held >= CHUNK and not self._is_aside:
             self._streams = self._streams or self._parts.stream()
             if self._streams:
                 self._in_background(self._write)
+
+    def _add_large(self, csv: bytes | memoryview) -> None:
+        self._streams = self._streams or (not self._is_aside and self._parts.stream())
+        self.spill()
+        self._is_aside = not self._streams
+        self._behind(self._write if self._streams else self._put_aside, csv).result()
 
     def spill(self) -> None:
         """Frees the memory that its CSV takes."""
@@ -205,26 +216,29 @@ class PartFile:
         self._parts.done(self, self._streams)
         self._in_background(lambda _: self._file and self._file.close())
 
-    def _in_background(self, work: Callable[[bytes], T]) -> Future[T]:
+    def _in_background(self, work: Callable[[bytes | memoryview], T]) -> Future[T]:
         """Gives away the CSV that it holds. An error of what came before is the outcome of all that follows."""
-        before = self._running
-
-        def behind(csv: bytes) -> T:
-            if before is not None:
-                before.result()
-            return work(csv)
-
         csv = b"".join(self._pieces)
         self._pieces.clear()
         self._parts.went(self._held)
         self._held = 0
+        return self._behind(work, csv)
+
+    def _behind(self, work: Callable[[bytes | memoryview], T], csv: bytes | memoryview) -> Future[T]:
+        before = self._running
+
+        def behind(csv: bytes | memoryview) -> T:
+            if before is not None:
+                before.result()
+            return work(csv)
+
         self._running = future = self._parts.in_background(behind, csv)
         return future
 
-    def _put_aside(self, csv: bytes) -> None:
-        self._aside.append(self._parts.put_aside(csv))
+    def _put_aside(self, csv: bytes | memoryview) -> None:
+        self._aside += [self._parts.put_aside(piece) for piece in _chunks(csv)]
 
-    def _end(self, rest: bytes) -> tuple[bytes | BinaryIO, int, str]:
+    def _end(self, rest: bytes | memoryview) -> tuple[bytes | BinaryIO, int, str]:
         aside = (self._parts.taken_back(*extent) for extent in self._aside)
         if self.csv_bytes <= CHUNK:
             content = self._parts.compressed(b"".join([*aside, rest]))
@@ -234,11 +248,25 @@ class PartFile:
         self._write(rest, end=True)
         return cast(BinaryIO, self._file), self._size, self._hash.hexdigest()
 
-    def _write(self, csv: bytes, *, end: bool = False) -> None:
+    def _write(self, csv: bytes | memoryview, *, end: bool = False) -> None:
         if self._compressor is None or self._file is None:
             self._compressor = self._parts.compressor()
             self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(CHUNK, prefix="tungsten-part-"))
-        data = self._compressor.compress(csv) + (self._compressor.flush() if end else b"")
+        for piece in _chunks(csv):
+            self._store(self._compressor.compress(piece))
+        if end:
+            self._store(self._compressor.flush())
+
+    def _store(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
         self._size += len(data)
-        self._file.write(data)
+        cast(BinaryIO, self._file).write(data)
+
+
+def _chunks(csv: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    if len(csv) <= 2 * CHUNK:
+        yield csv
+        return
+    view = memoryview(csv)
+    for start in range(0, len(view), CHUNK):
+        yield view[start : start + CHUNK]

@@ -188,6 +188,7 @@ class _Batch:
                 if rows - reported >= _PROGRESS_ROWS:
                     self._progress(rows, self._plan.rows)
                     reported = rows
+            del run  # or its rows would be in memory beside the next
         return collided
 
     def _new_writer(self, name: TableName, definition: str) -> _TableWriter:

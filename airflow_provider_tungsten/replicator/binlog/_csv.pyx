@@ -5,7 +5,6 @@ value's text is says `_values`."""
 from __future__ import annotations
 
 from cython cimport final
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
@@ -145,7 +144,7 @@ cdef class CsvEncoder(Header):
             if status != DONE:
                 self.failed = places[self._taken - 1]
                 self._raise(status)
-            csv = PyBytes_FromStringAndSize(self._out.data, self._out.size) if self._out.size else b""
+            csv = self._taken_out()
             opcodes = {name: self._counts[at] for at, name in enumerate(_OPCODES) if self._counts[at]}
             return Encoded(csv, self._number, opcodes, self._conversions())
         finally:

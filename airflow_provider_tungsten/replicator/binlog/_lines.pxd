@@ -47,6 +47,10 @@ cdef struct Rule:
     Piece text
 
 
+cdef class Text:
+    cdef Buffer _buffer
+
+
 cdef class Workspace:
     cdef Buffer out
     cdef Buffer scratch
@@ -95,6 +99,7 @@ cdef class Lines(Values):
     cdef vector[Added] _added(self, values) except *
     cdef bytes _field_of(self, name, text)
     cdef int _borrow(self) except -1
+    cdef object _taken_out(self)
     cdef void _give_back(self)
     cdef dict _conversions(self)
     cdef int _refuse(self, name, Status status) except -1

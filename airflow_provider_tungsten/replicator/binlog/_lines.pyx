@@ -4,6 +4,7 @@ front of a row are `_csv`'s, what a value's text is says `_values`."""
 
 from __future__ import annotations
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
@@ -38,8 +39,23 @@ cdef enum:
     SUPPRESS_IT = 16
     REFUSE_IT = 32
     ROW_ROOM = 128
+    # What is longer is handed over instead of copied, and a buffer that grew beyond it is given back.
+    LARGE = 1 << 24
 
 _HEADER_VALUES = (HeaderValue.OPERATION, HeaderValue.COMMIT_TIMESTAMP, HeaderValue.SEQNO)
+
+
+cdef class Text:
+    """Long text. A read-only buffer."""
+
+    def __cinit__(self):
+        self._buffer.data = NULL
+
+    def __dealloc__(self):
+        free(self._buffer.data)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self._buffer.data, self._buffer.size, 1, flags)
 
 
 cdef class Workspace:
@@ -48,14 +64,19 @@ cdef class Workspace:
         nothing.data = NULL
         nothing.size = nothing.capacity = 0
         self.out = self.scratch = self.plain = self.spare = nothing
-        if not (reserve(&self.scratch, 1) and reserve(&self.plain, PLAIN_ROOM)):
-            raise MemoryError()
 
     def __dealloc__(self):
         free(self.out.data)
         free(self.scratch.data)
         free(self.plain.data)
         free(self.spare.data)
+
+
+cdef inline void _trim(Buffer* buffer) noexcept:
+    if buffer.capacity > LARGE:
+        free(buffer.data)
+        buffer.data = NULL
+        buffer.size = buffer.capacity = 0
 
 
 cdef class Lines(Values):
@@ -201,13 +222,29 @@ cdef class Lines(Values):
     cdef int _borrow(self) except -1:
         if self._workspace.busy:
             raise RuntimeError("encoders of one workspace work for one thread at a time")
+        if not (reserve(&self._workspace.scratch, 1) and reserve(&self._workspace.plain, PLAIN_ROOM)):
+            raise MemoryError()
         self._workspace.busy = True
         self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._plain, self._spare = self._workspace.plain, self._workspace.spare
         self._out.size = 0
         return 0
 
+    cdef object _taken_out(self):
+        """The text."""
+        if self._out.size <= LARGE:
+            return PyBytes_FromStringAndSize(self._out.data, self._out.size) if self._out.size else b""
+        text = Text()
+        text._buffer = self._out
+        self._out.data = NULL
+        self._out.size = self._out.capacity = 0
+        return memoryview(text)
+
     cdef void _give_back(self):
+        _trim(&self._out)
+        _trim(&self._scratch)
+        _trim(&self._plain)
+        _trim(&self._spare)
         self._workspace.out, self._workspace.scratch = self._out, self._scratch
         self._workspace.plain, self._workspace.spare = self._plain, self._spare
         self._workspace.busy = False

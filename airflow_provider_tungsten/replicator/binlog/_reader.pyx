@@ -3,13 +3,26 @@
 
 from __future__ import annotations
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
 
-from airflow_provider_tungsten.replicator.binlog._images cimport Field, find_value
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
 from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, PLAIN_ROOM, TEXT, Status, Values
+
+
+cdef enum:
+    LARGE = 1 << 20
+
+
+cdef inline void _give_back(Buffer* buffer) noexcept:
+    if buffer.capacity > LARGE:
+        free(buffer.data)
+        buffer.data = NULL
+        buffer.size = buffer.capacity = 0
 
 
 cdef class RowReader(Values):
@@ -18,8 +31,6 @@ cdef class RowReader(Values):
     def __cinit__(self):
         self._plain.data = self._scratch.data = NULL
         self._plain.size = self._scratch.size = self._plain.capacity = self._scratch.capacity = 0
-        if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
-            raise MemoryError()
 
     def __dealloc__(self):
         free(self._plain.data)
@@ -39,8 +50,12 @@ cdef class RowReader(Values):
         self._failed = self._count
         if not self._bitmap:
             self._raise(CORRUPT)
+        if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
+            raise MemoryError()
         while data < end:
             images.append(self._image(&data, end))
+        _give_back(&self._plain)
+        _give_back(&self._scratch)
         return images
 
     cdef tuple _image(self, const uint8_t** data, const uint8_t* end):
@@ -64,6 +79,8 @@ cdef class RowReader(Values):
 
     cdef str _read(self, const Field* field, const uint8_t* data, size_t size):
         cdef Status status
+        if field.op == Op.HEXADECIMAL and not field.detail:
+            return PyMemoryView_FromMemory(<char*>data, size, PyBUF_READ).hex()  # may be large: not to be made twice
         self._plain.size = 0
         status = self._value(field, data, size, &self._plain)
         if status == TEXT:

@@ -11,12 +11,13 @@ from airflow_provider_tungsten.replicator.errors import DataError
 
 
 class Encoded(NamedTuple):
-    """:param next_row_id: one behind the last row's.
+    """:param csv: where it is long, a view of memory that is nobody else's.
+    :param next_row_id: one behind the last row's.
     :param opcodes: rows of ``csv`` by opcode, those that come.
     :param conversions: values that were changed on their way, by what was done to them.
     """
 
-    csv: bytes
+    csv: bytes | memoryview
     next_row_id: int
     opcodes: Mapping[str, int]
     conversions: Mapping[str, int] = {}

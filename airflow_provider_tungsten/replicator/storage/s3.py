@@ -122,7 +122,8 @@ def _persistent(attempt: Callable[[], T]) -> T:
 
 
 class _RangedReader(io.RawIOBase):
-    """An object as a seekable file. A read fetches more than was asked for, and the more the longer it goes straight on."""
+    """An object as a seekable file. A read fetches more than was asked for, and the more the longer it goes straight on; a
+    large one what was asked for, which is not kept."""
 
     _least, _most = 128 * 1024, 8 * MIB
 
@@ -156,6 +157,9 @@ class _RangedReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._size - self._position)
         size = left if size is None or size < 0 else min(size, left)
+        if size > self._most:
+            self._position += size
+            return self._fetch(self._position - size, size)
         begin, end = self._position - self._start, self._position - self._start + size
         if begin < 0 or end > len(self._window):
             straight_on = 0 <= begin <= len(self._window)
