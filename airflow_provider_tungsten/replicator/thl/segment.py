@@ -165,6 +165,12 @@ def _writable() -> Iterator[None]:
         ) from error
 
 
+def _give_back(table: pa.Table) -> None:
+    """What Arrow keeps of the memory in which a large row group was encoded or decoded."""
+    if table.nbytes > columns.ALONE:
+        pa.default_memory_pool().release_unused()
+
+
 class SegmentFile:
     """A segment that is being written, as a temporary file without a name: it is gone with its process."""
 
@@ -193,8 +199,7 @@ class SegmentFile:
         """The next row group."""
         with _writable():
             self._parquet.write_table(table, row_group_size=len(table))
-        if table.nbytes > columns.ALONE:
-            pa.default_memory_pool().release_unused()
+        _give_back(table)
         self.events += len(table)
         for name, (events, rows) in columns.count_by_table(table).items():
             before = self.tables.get(name, (0, 0))
@@ -259,7 +264,9 @@ class SegmentReader:
 
     def _read(self, group: int, names: Sequence[str] | None) -> pa.Table:
         with _readable(self._place):
-            return self._parquet.read_row_group(group, columns=names, use_threads=False)
+            table = self._parquet.read_row_group(group, columns=names, use_threads=False)
+        _give_back(table)
+        return table
 
     def events(self, first: int, last: int, *, payload: bool) -> Iterator[ThlEvent]:
         """The events of seqnos ``first`` to ``last`` that lie in this segment.
