@@ -1,6 +1,6 @@
 """Throws broken binlogs at everything that reads them: ``python -m tests.fuzz --events 1000000 --seed 7``.
 
-Material is the corpus (TUNGSTEN_CORPUS) and what ``--logs`` names; ``--fresh`` adds logs that a MySQL started for it
+Material is the corpus (TUNGSTEN_CORPUS), logs made by hand, and what ``--logs`` names; ``--fresh`` adds logs that a MySQL started for it
 writes. Ends with status 1 where there was a fault; ``--only N`` runs event N of that seed alone.
 
 With AddressSanitizer, in a copy of the checkout, two commands:
@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.corpus.reading import FOLDER
+from tests.fuzz import made
 from tests.fuzz.material import material_of
-from tests.fuzz.run import one, run, summary
+from tests.fuzz.run import described, one, run, summary
 
 
 def corpus_files() -> Iterator[Path]:
@@ -52,9 +53,8 @@ def main() -> int:
         paths = [*corpus_files(), *options.logs]
         if options.fresh:
             paths += _fresh(Path(folder))
-        material = material_of(paths)
-    counts = (len(material.transactions), len(material.events), len(material.images))
-    print("{} transactions, {} events, {} row images from {} files".format(*counts, len(paths)))
+        material = material_of([*(path.read_bytes() for path in paths), *made.logs()])
+    print(described(material))
     if options.only is not None:
         print("accepted" if one(material, options.seed, options.only) else "refused")
         return 0

@@ -5,15 +5,17 @@ Files are cut by their events' own lengths, so that nothing under test takes par
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from airflow_provider_tungsten.replicator.binlog.constants import ROWS_EVENTS, EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import Event, has_checksum_field, parse_rows
 from airflow_provider_tungsten.replicator.binlog.framing import payload_events
+from airflow_provider_tungsten.replicator.binlog.mariadb import COMPRESSED_EVENTS, decompressed
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps
 from airflow_provider_tungsten.replicator.errors import TungstenError
 
@@ -44,9 +46,22 @@ class Images:
 
 @dataclass
 class Material:
-    transactions: list[Transaction] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    """:param events, transactions: by event type; a transaction stands under the type of each of its events."""
+
+    transactions: dict[int, list[Transaction]] = field(default_factory=dict)
+    events: dict[int, list[Event]] = field(default_factory=dict)
     images: list[Images] = field(default_factory=list)
+
+    def transaction(self, dice: random.Random) -> Transaction:
+        """Every type of event is as likely as any other."""
+        return dice.choice(self.transactions[dice.choice([*self.transactions])])
+
+    def event(self, dice: random.Random) -> Event:
+        return dice.choice(self.events[dice.choice([*self.events])])
+
+    def coverage(self) -> dict[int, int]:
+        """Events by their type."""
+        return {kind: len(events) for kind, events in sorted(self.events.items())}
 
 
 def raw_events(data: bytes) -> Iterator[bytes]:
@@ -60,10 +75,9 @@ def raw_events(data: bytes) -> Iterator[bytes]:
         at += length
 
 
-def material_of(paths: Iterable[Path]) -> Material:
+def material_of(logs: Iterable[bytes]) -> Material:
     material = Material()
-    for path in paths:
-        data = path.read_bytes()
+    for data in logs:
         if data[:4] == MAGIC:
             _add_file(material, [*raw_events(data)])
     return material
@@ -76,14 +90,20 @@ def _add_file(material: Material, events: list[bytes]) -> None:
     body = description[HEADER.size :]
     checksum = has_checksum_field(body) and len(body) > 5 and body[-5] == 1
     parsed = [_parsed(event, checksum) for event in events[1:]]
-    material.events += [event for event in parsed if len(event.body) < LARGEST]
+    for event in parsed:
+        if len(event.body) < LARGEST:
+            material.events.setdefault(event.type, []).append(event)
     _add_images(material, parsed)
     begin = 1
     for at in range(2, len(events) + 1):
-        if at == len(events) or events[at][4] in _BEGINS or at - begin >= LONGEST:
+        # What is prepared goes together with what follows: its decision, perhaps.
+        begins = at == len(events) or (events[at][4] in _BEGINS and events[at - 1][4] != EventType.XA_PREPARE)
+        if begins or at - begin >= LONGEST:
             piece = tuple(events[begin:at])
             if sum(map(len, piece)) < LARGEST:
-                material.transactions.append(Transaction(description, piece, checksum))
+                transaction = Transaction(description, piece, checksum)
+                for kind in {event[4] for event in piece}:
+                    material.transactions.setdefault(kind, []).append(transaction)
             begin = at
 
 
@@ -111,6 +131,9 @@ def _add_images(material: Material, events: Iterable[Event]) -> None:
 def _flattened(events: Iterable[Event]) -> Iterator[Event]:
     for event in events:
         if event.type == EventType.TRANSACTION_PAYLOAD:
-            yield from payload_events(event)
+            with suppress(TungstenError):
+                yield from payload_events(event)
+        elif event.type in COMPRESSED_EVENTS:
+            yield decompressed(event)
         else:
             yield event

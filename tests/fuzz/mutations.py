@@ -8,8 +8,11 @@ import zlib
 import zstandard
 
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
+from airflow_provider_tungsten.replicator.binlog.mariadb import COMPRESSED_EVENTS
 from tests.fuzz.material import HEADER, Transaction
 
+# They stand in no file.
+_UNPLACED = (EventType.HEARTBEAT, EventType.HEARTBEAT_V2)
 _EDGES = (0, 1, 0x7F, 0x80, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF)
 _NUMBERS = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 
@@ -65,6 +68,8 @@ def broken_stream(first: Transaction, other: Transaction, dice: random.Random) -
         events.insert(at, _rechecked(dice.choice(other.events), other.checksum, first.checksum))
     elif events[at][4] == EventType.TRANSACTION_PAYLOAD and choice < 14:
         events[at] = _with_payload(events[at], first.checksum, dice)
+    elif events[at][4] in COMPRESSED_EVENTS and choice < 14:
+        events[at] = _with_inflated(events[at], first.checksum, dice)
     else:
         events[at] = _with_body(events[at], first.checksum, dice)
     fixed = dice.random() < 0.95
@@ -122,6 +127,46 @@ def _with_payload(event: bytes, checksum: bool, dice: random.Random) -> bytes:
     return _framed(event, head + b"\0" + packed, checksum)
 
 
+def _with_inflated(event: bytes, checksum: bool, dice: random.Random) -> bytes:
+    """The same of what MariaDB compressed: from a byte that says how, and the length behind it."""
+    body = event[HEADER.size : _end(checksum)]
+    for at in range(len(body)):
+        if body[at] & 0xF8 == 0x80:
+            width = body[at] & 7
+            try:
+                inner = zlib.decompress(body[at + 1 + width :])
+            except zlib.error:
+                continue
+            inner = mutated(inner, dice)
+            size = len(inner) if dice.random() < 0.9 else dice.choice(_NUMBERS) & 0xFFFFFFFF
+            packed = b"\x84" + size.to_bytes(4, "big") + zlib.compress(inner, 1)
+            return _framed(
+                event, (mutated(body[:at], dice) if dice.random() < 0.2 else body[:at]) + packed, checksum
+            )
+    return _with_body(event, checksum, dice)
+
+
+def in_packets(data: bytes, dice: random.Random) -> bytes:
+    """The whole events of a stream as a server sends them, with or without what it sends first."""
+    events = []
+    if dice.random() < 0.5:
+        events.append(
+            HEADER.pack(0, EventType.ROTATE, 1, HEADER.size + 19, 0, 0x20)
+            + b"\4"
+            + bytes(7)
+            + b"log.000001\0"
+        )
+    at = 0
+    while at + HEADER.size <= len(data):
+        length = max(HEADER.size, int.from_bytes(data[at + 9 : at + 13], "little"))
+        events.append(data[at : at + length])
+        at += length
+    return b"".join(
+        (1 + len(event)).to_bytes(3, "little") + bytes([(1 + number) & 0xFF, 0]) + event
+        for number, event in enumerate(events)
+    )
+
+
 def _sized(number: int) -> bytes:
     value = bytes([number]) if number < 251 else b"\xfe" + number.to_bytes(8, "little")
     return bytes([len(value)]) + value
@@ -133,7 +178,8 @@ def _renumbered(events: list[bytes], begin: int, checksum: bool, fixed: bool) ->
     result = []
     for event in events:
         if len(event) >= HEADER.size + (4 if checksum else 0):
-            position += int.from_bytes(event[9:13], "little")
+            if event[4] not in _UNPLACED:
+                position += int.from_bytes(event[9:13], "little")
             if fixed or not checksum:
                 event = event[:13] + (position & 0xFFFFFFFF).to_bytes(4, "little") + event[17:]
                 if checksum:

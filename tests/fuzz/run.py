@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from airflow_provider_tungsten.replicator.binlog.constants import event_name
 from tests.fuzz.material import Material
 from tests.fuzz.targets import TARGETS
 
@@ -139,6 +140,17 @@ def one(material: Material, seed: int, number: int) -> bool:
     """A single event in this process, for a debugger."""
     dice = _dice(seed, number)
     return TARGETS[_NAMES[dice.randrange(len(_NAMES))]][0](material, dice)
+
+
+def described(material: Material) -> str:
+    """How many events of which type there are to be broken; each type is as likely as any other."""
+    lines = [f"{event_name(kind)}: {count:,}" for kind, count in material.coverage().items()]
+    return "\n".join(
+        [
+            *lines,
+            f"{sum(material.coverage().values()):,} events, {len(material.images):,} of rows with images",
+        ]
+    )
 
 
 def summary(report: Report) -> str:

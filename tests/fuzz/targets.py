@@ -2,7 +2,7 @@
 
 A refusal is any :class:`TungstenError`; every other exception is a fault. Acceptance is checked:
 
-- **stream**: the reader stands behind the last byte, every GTID in the bytes is in its executed set, and the row images
+- **stream**, **packets**: the reader stands behind the last byte, every GTID in the bytes is in its executed set, and the row images
   in the log are as many bytes as those in the rows events, counted here by their frames alone. So nothing was passed
   over. (Not counted where transactions are rolled back, repeated or XA, or where rows are rewritten.)
 - **rows**: as many CSV rows as the layout counts, each with every column; all of the payload is taken apart and put
@@ -25,6 +25,7 @@ from airflow_provider_tungsten.replicator.binlog.definition import TableDefiniti
 from airflow_provider_tungsten.replicator.binlog.events import (
     Event,
     packed_integer,
+    parse_execute_load,
     parse_format_description,
     parse_gtid,
     parse_previous_gtids,
@@ -35,12 +36,17 @@ from airflow_provider_tungsten.replicator.binlog.events import (
 )
 from airflow_provider_tungsten.replicator.binlog.framing import EventStream, payload_events
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
-from airflow_provider_tungsten.replicator.binlog.mariadb import parse_mariadb_gtid
+from airflow_provider_tungsten.replicator.binlog.mariadb import (
+    COMPRESSED_EVENTS,
+    MariadbPosition,
+    decompressed,
+    parse_mariadb_gtid,
+)
 from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, unsupported_columns
 from airflow_provider_tungsten.replicator.binlog.table_map import TableMaps, table_name
 from airflow_provider_tungsten.replicator.errors import TungstenError
-from airflow_provider_tungsten.replicator.filters.tables import TableFilter
+from airflow_provider_tungsten.replicator.filters.tables import HEARTBEAT_TABLE, TableFilter
 from airflow_provider_tungsten.replicator.records import Origin
 from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl import columns
@@ -48,7 +54,7 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Resume, Th
 from airflow_provider_tungsten.replicator.xa import XaStore
 from tests.fuzz.lines import check_lines
 from tests.fuzz.material import HEADER, Material
-from tests.fuzz.mutations import broken_stream, mutated
+from tests.fuzz.mutations import broken_stream, in_packets, mutated
 from tests.unit.replicator.binlog import partial_rows
 
 Target = Callable[[Material, random.Random], bool]
@@ -65,32 +71,57 @@ _UNCOUNTED = (b"ROLLBACK", b"XA ", b"SAVEPOINT")
 
 
 def broken_streams(material: Material, dice: random.Random) -> bool:
-    data = broken_stream(dice.choice(material.transactions), dice.choice(material.transactions), dice)
-    verify = dice.random() < 0.9
+    data = broken_stream(material.transaction(dice), material.transaction(dice), dice)
+    stream = EventStream(_FILE, 4, verify_checksum=dice.random() < 0.9, framing="file")
+    return _taken_in(stream, data, _pieces(data, dice, slice(9, 13), 0), check=True)
+
+
+def broken_packets(material: Material, dice: random.Random) -> bool:
+    data = broken_stream(material.transaction(dice), material.transaction(dice), dice)
+    packets = in_packets(data, dice)
+    # What ends a dump may come of broken packets: then nobody knows how much there was.
+    whole = dice.random() < 0.5
+    stream = EventStream(_FILE, 4, verify_checksum=dice.random() < 0.9)
+    pieces = _pieces(packets if whole else mutated(packets, dice), dice, slice(0, 3), 4)
+    return _taken_in(stream, data, pieces, check=whole)
+
+
+def _taken_in(stream: EventStream, data: bytes, pieces: list[bytes], *, check: bool) -> bool:
     xa = XaStore(LocalStorage("/nowhere"), {}, token="fuzz", memory=1 << 30)
     assembler = Assembler(
-        Resume("", _FILE, 4), Origin("fuzz", 0, 1), _FILTER, _NEVER, xa, spool_bytes=1 << 20
+        Resume("", _FILE, 4), Origin("fuzz", 0, 1), _FILTER, _NEVER, xa, spool_bytes=1 << 20, heartbeats="a"
     )
-    stream = EventStream(_FILE, 4, verify_checksum=verify, framing="file")
+    accepted = True
     try:
-        for piece in _pieces(data, dice):
+        for piece in pieces:
             for _ in assembler.feed(stream, piece):
                 pass
-        events = [event for table in assembler.drain() for event in columns.to_events(table)]
     except TungstenError:
-        return False
-    _check_stream(data, stream, assembler, events)
+        accepted = False
+    # Behind an error, too, what was whole before it is there.
+    events = [event for table in assembler.drain() for event in columns.to_events(table)]
+    rows = sum(event.rows for event in events)
+    assert rows == assembler.rows, f"{rows} rows are kept, {assembler.rows} were counted"
+    if accepted and check:
+        _check_stream(data, stream, assembler, events)
     for event in events:
         if event.kind in ROW_KINDS:
             _encode(event)
-    return True
+    return accepted
 
 
-def _pieces(data: bytes, dice: random.Random) -> list[bytes]:
-    if dice.random() < 0.8:
-        return [data]
-    at = dice.randrange(len(data) + 1)
-    return [data[:at], data[at:]]
+def _pieces(data: bytes, dice: random.Random, frame: slice, head: int) -> list[bytes]:
+    """One or a few; or each event in memory of its own, behind which nothing is to be read.
+
+    :param frame: where an event or a packet has its length, which goes without a head of so many bytes.
+    """
+    cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.choice((0, 0, 0, 1, 3))))
+    if dice.random() < 0.3:
+        cuts, at = [], 0
+        while at < len(data):
+            cuts.append(at)
+            at += max(1, head + int.from_bytes(data[at + frame.start : at + frame.stop], "little"))
+    return [data[at:to] for at, to in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
 def _check_stream(data: bytes, stream: EventStream, assembler: Assembler, events: list[ThlEvent]) -> None:
@@ -151,7 +182,7 @@ class _Walk:
                 open_transaction = open_transaction and begun
             elif kind == EventType.XID:
                 open_transaction = begun = False
-            elif kind in _REWRITTEN:
+            elif kind == EventType.TABLE_MAP and HEARTBEAT_TABLE.encode() in body or kind in _REWRITTEN:
                 self.countable = False
         if open_transaction:
             self.countable = False
@@ -227,7 +258,7 @@ def broken_images(material: Material, dice: random.Random) -> bool:
 
 
 def broken_bodies(material: Material, dice: random.Random) -> bool:
-    event = dice.choice(material.events)
+    event = material.event(dice)
     try:
         _parse(event._replace(body=mutated(event.body, dice)))
     except TungstenError:
@@ -254,6 +285,11 @@ def _parse(event: Event) -> None:
     elif event.type == EventType.TRANSACTION_PAYLOAD:
         for inner in payload_events(event):
             _parse(inner)
+    elif event.type in COMPRESSED_EVENTS:
+        _parse(decompressed(event))
+    elif event.type == EventType.GTID_LIST:
+        position = MariadbPosition.decode(body)
+        assert MariadbPosition.parse(str(position)) == position
     elif event.type in ROWS_EVENTS:
         parse_rows(event)
     elif parser := _PARSERS.get(event.type):
@@ -265,6 +301,7 @@ _PARSERS: dict[int, Callable[[bytes], object]] = {
     EventType.ROTATE: parse_rotate,
     EventType.FORMAT_DESCRIPTION: parse_format_description,
     EventType.XA_PREPARE: parse_xa_prepare,
+    EventType.EXECUTE_LOAD_QUERY: parse_execute_load,
 }
 
 
@@ -284,7 +321,8 @@ def broken_partial_rows(_: Material, dice: random.Random) -> bool:
 
 
 TARGETS: dict[str, tuple[Target, int]] = {
-    "streams": (broken_streams, 50),
+    "streams": (broken_streams, 35),
+    "packets": (broken_packets, 15),
     "bodies": (broken_bodies, 20),
     "rows": (broken_images, 20),
     "partial": (broken_partial_rows, 10),

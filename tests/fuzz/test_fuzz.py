@@ -12,9 +12,12 @@ import sys
 
 import pytest
 
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from tests.corpus.reading import needs_corpus
+from tests.fuzz import made
 from tests.fuzz import run as runner
-from tests.fuzz.material import Material
+from tests.fuzz.__main__ import corpus_files
+from tests.fuzz.material import Material, material_of
 from tests.fuzz.run import run
 
 EVENTS = 20_000
@@ -29,6 +32,22 @@ def test_broken_logs_are_refused_or_taken_in_whole() -> None:
     events, accepted = re.search(r"([\d,]+) events, ([\d,]+) accepted", done.stdout).groups()  # type: ignore[union-attr]
     assert events == f"{EVENTS:,}"
     assert EVENTS / 10 < int(accepted.replace(",", "")) < EVENTS * 9 / 10  # both ends are reached
+
+
+@needs_corpus
+def test_every_event_of_the_servers_that_are_understood_is_broken() -> None:
+    older = {
+        EventType.UNKNOWN,
+        EventType.START_V3,
+        *range(EventType.LOAD, EventType.APPEND_BLOCK),
+        EventType.EXEC_LOAD,
+        EventType.NEW_LOAD,
+        *range(EventType.PRE_GA_WRITE_ROWS, EventType.PRE_GA_DELETE_ROWS + 1),
+    }
+    logs = [path.read_bytes() for path in corpus_files()]
+    coverage = material_of([*logs, *made.logs()]).coverage()
+    assert {*EventType} - older <= coverage.keys()
+    assert coverage.keys() - {*EventType}  # and some that nobody knows
 
 
 def _crash(material: Material, dice: random.Random) -> bool:
