@@ -160,14 +160,16 @@ cdef class Fragments:
             self._payload.shrink_to_fit()
 
     def fragments(self):
-        cdef size_t at
+        cdef size_t at = self.whole
         self._closed = True
-        for at in range(self.whole, self._key.size()):
+        # There may be fewer of them when it goes on.
+        while at < self._key.size():
             payload = PyBytes_FromStringAndSize(
                 <const char*>self._payload.data() + self._payload_ends[at],
                 self._payload_ends[at + 1] - self._payload_ends[at],
             )
             yield self._kind[at], self._key[at], self._rows[at], payload, self._options.get(at)
+            at += 1
 
     cdef int64_t finish(
         self, int64_t seqno, const string& event_id, const string& gtid, int64_t commit_ts, int64_t watermark,

@@ -92,3 +92,14 @@ def test_a_fragment_holds_no_more_rows_than_its_count() -> None:
     for _ in range(3):
         fragments.add(0, 0, 1 << 30, b"")
     assert [rows for _, _, rows, _, _ in fragments.fragments()] == [1 << 30] * 3
+
+
+def test_fragments_that_are_cut_while_they_are_read_are_not_read() -> None:
+    fragments = Fragments(1)
+    for number in range(5):
+        fragments.add(number, 0, 1, b"x" * 100)
+    found = []
+    for fragment in fragments.fragments():
+        found.append(fragment[0])
+        fragments.cut(2)
+    assert len(found) == 2
