@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os.path import commonprefix
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO
 
@@ -145,6 +146,7 @@ class Uploads:
         self._group = store.group(token)
         self._sizes: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_UPLOADS)
+        self._lock = Lock()
         self._running: deque[tuple[Future[None], int]] = deque()
         self._bytes = 0
 
@@ -154,15 +156,19 @@ class Uploads:
         return set(self._sizes)
 
     def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
-        """:param source: the content, or an open file, which is closed when it is stored."""
+        """From any number of threads.
+
+        :param source: the content, or an open file, which is closed when it is stored.
+        """
         self._sizes[key] = size
         if size <= _SMALL and not self._group.waits:
             self._put(key, source)
             return
-        while self._running and (len(self._running) >= _UPLOADS or self._bytes + size > _UPLOAD_BYTES):
-            self._wait_for_one()
-        self._running.append((self._pool.submit(self._put, key, source), size))
-        self._bytes += size
+        with self._lock:
+            while self._running and (len(self._running) >= _UPLOADS or self._bytes + size > _UPLOAD_BYTES):
+                self._wait_for_one()
+            self._running.append((self._pool.submit(self._put, key, source), size))
+            self._bytes += size
 
     def _put(self, key: str, source: bytes | BinaryIO) -> None:
         self._group.create(key, source)

@@ -7,34 +7,42 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock, local
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import zstandard
 
 T = TypeVar("T")
+Bytes = bytes | memoryview
 
 # Compressed in pieces of this size.
 CHUNK = 1024 * 1024
-# Longer CSV is one row's, and waits for nothing: there is no memory for two.
-_LARGE = 8 * CHUNK
 # Of all parts together: CSV that waits for more of its part, and CSV that waits for the background.
 _BUFFERED = 32 * CHUNK
 _AHEAD = 16 * CHUNK
+# Longer CSV is one row's, and waits for nothing: there is no memory for two.
+_LARGE = 8 * CHUNK
 # Compressors take more than a megabyte each.
 _STREAMS = 16
+# In the background: one keeps up with who makes the CSV, and when all of it is made, the other takes that one's place.
+_THREADS = 2
+
+
+# Where something lies, its packed size, and its size.
+_Extent = tuple[int, int, int]
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview: ...
+    def compress(self, data: Bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview:
-        return data
+    def compress(self, data: Bytes, /) -> bytes:
+        return bytes(data)
 
     def flush(self) -> bytes:
         return b""
@@ -43,12 +51,15 @@ class _Plain:
 class _Zstd:
     """Level 1 keeps up with the encoder. What makes it is used again and again, as making that costs more than a small part.
 
-    :param spare: where it is taken from, and put back to.
+    :param spare: where it is taken from, and put back to; from any number of threads.
     """
 
     def __init__(self, spare: list[zstandard.ZstdCompressor]) -> None:
         self._spare = spare
-        self._maker = spare.pop() if spare else zstandard.ZstdCompressor(level=1)
+        try:
+            self._maker = spare.pop()
+        except IndexError:
+            self._maker = zstandard.ZstdCompressor(level=1)
         self._stream = self._maker.compressobj()
         self.compress = self._stream.compress
 
@@ -58,23 +69,32 @@ class _Zstd:
         return rest
 
 
+class _Packing(local):
+    """Each thread's own: neither can be used by two at once."""
+
+    def __init__(self) -> None:
+        self.packer = zstandard.ZstdCompressor(level=1)
+        self.unpacker = zstandard.ZstdDecompressor()
+        # Memory that is asked for again and again costs more than what is done in it.
+        self.room = memoryview(bytearray(CHUNK))
+
+
 class Parts:
     """Makes parts that grow at the same time, of any number of tables, in bounded memory.
 
-    Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, they
-    wait in one file. No file has a name, so that nothing is left of a killed process.
-
-    :param background: one thread, which compresses, hashes and writes while the next CSV is made.
+    Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, those
+    that wait longest go to one file. No file has a name, so that nothing is left of a killed process. Threads in the background
+    compress, hash and write while the next CSV is made.
     """
 
-    def __init__(self, compression: str, background: Executor) -> None:
+    def __init__(self, compression: str) -> None:
         self._compression = compression
-        self._background = background
-        self._packer = zstandard.ZstdCompressor(level=1)
-        self._unpacker = zstandard.ZstdDecompressor()
+        self._background = ThreadPoolExecutor(_THREADS, "tungsten-parts")
+        self._packing = _Packing()
         self._spare: list[zstandard.ZstdCompressor] = []
-        self._open: dict[PartFile, None] = {}
+        self._holding: OrderedDict[PartFile, None] = OrderedDict()
         self._waiting: BinaryIO | None = None
+        self._waiting_lock = Lock()
         self._buffered = 0
         self._ahead: deque[tuple[Future[Any], int]] = deque()
         self._ahead_bytes = 0
@@ -82,9 +102,7 @@ class Parts:
 
     def new(self) -> PartFile:
         """An empty one, which its owner closes or discards."""
-        part = PartFile(self)
-        self._open[part] = None
-        return part
+        return PartFile(self)
 
     def stream(self) -> bool:
         """Whether one more part may keep a compressor."""
@@ -93,50 +111,90 @@ class Parts:
         self._streams += 1
         return True
 
-    def came(self, size: int) -> None:
-        """So much more CSV is held by parts."""
+    def came(self, part: PartFile, size: int) -> None:
+        """So much more CSV is held by the part."""
         self._buffered += size
+        self._holding.setdefault(part)
         if self._buffered > _BUFFERED:
-            for part in self._open:
-                part.spill()
+            self._spill()
 
-    def went(self, size: int) -> None:
+    def went(self, part: PartFile, size: int) -> None:
+        """The part gave away all it held."""
         self._buffered -= size
+        self._holding.pop(part, None)
 
-    def done(self, part: PartFile, streamed: bool) -> None:
-        self._open.pop(part, None)
+    def done(self, streamed: bool) -> None:
         self._streams -= streamed
 
-    def in_background(self, work: Callable[[bytes | memoryview], T], csv: bytes | memoryview) -> Future[T]:
-        """Does that behind all that came before; where that is too much, some of it must be done first."""
-        while self._ahead and (self._ahead_bytes + len(csv) > _AHEAD or self._ahead[0][0].done()):
-            earlier, size = self._ahead.popleft()
-            self._ahead_bytes -= size
+    def _spill(self) -> None:
+        """What waits longest, of many small parts together: handing each over would cost more than its work."""
+        before = self._buffered
+        parts, steps = [], []
+        while self._holding and (self._buffered > _BUFFERED or before - self._buffered < CHUNK):
+            part = next(iter(self._holding))
+            parts.append(part)
+            steps.append(part.spill())
+        future = self.in_background(lambda: [step() for step in steps], before - self._buffered)
+        for part in parts:
+            part.running = future
+
+    def in_background(self, work: Callable[[], T], size: int) -> Future[T]:
+        """Begins that behind all that came before; where too much waits, some of it must be done first.
+
+        :param size: of the CSV that it is to be done to.
+        """
+        while self._ahead and (self._ahead_bytes + size > _AHEAD or self._ahead[0][0].done()):
+            earlier, its_size = self._ahead.popleft()
+            self._ahead_bytes -= its_size
             earlier.result()
-        future = self._background.submit(work, csv)
-        self._ahead.append((future, len(csv)))
-        self._ahead_bytes += len(csv)
+        future = self._background.submit(work)
+        self._ahead.append((future, size))
+        self._ahead_bytes += size
         return future
 
-    def put_aside(self, csv: bytes | memoryview) -> tuple[int, int]:
+    def put_aside(self, csv: Bytes) -> _Extent:
         """Packed, since most of what a file costs is its size; returns where it lies. Like what follows, in the background."""
-        if self._waiting is None:
-            self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
-        start = self._waiting.seek(0, os.SEEK_END)
-        return start, self._waiting.write(self._packer.compress(csv))
+        packed = self._packing.packer.compress(csv)
+        with self._waiting_lock:
+            if self._waiting is None:
+                self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
+            return self._waiting.seek(0, os.SEEK_END), self._waiting.write(packed), len(csv)
 
-    def taken_back(self, start: int, size: int) -> bytes:
-        """What was put aside there."""
+    def taken_back(self, extents: Sequence[_Extent], rest: Bytes) -> Iterator[Bytes]:
+        """What was put aside there, and the rest: in one piece where it stays within a chunk. A piece is good until the next is
+        asked for."""
+        room, filled = self._packing.room, 0
+        for extent in extents:
+            size = extent[2]
+            if filled + size > CHUNK:
+                yield room[:filled]
+                filled = 0
+            if size > CHUNK:
+                yield self._packing.unpacker.decompress(self._read(extent))
+            else:
+                self._packing.unpacker.stream_reader(self._read(extent)).readinto(
+                    room[filled : filled + size]
+                )
+                filled += size
+        if filled + len(rest) > CHUNK:
+            yield room[:filled]
+            yield rest
+        else:
+            room[filled : filled + len(rest)] = rest
+            yield room[: filled + len(rest)]
+
+    def _read(self, extent: _Extent) -> bytes:
         waiting = cast(BinaryIO, self._waiting)
-        waiting.seek(start)
-        return self._unpacker.decompress(waiting.read(size))
+        with self._waiting_lock:
+            waiting.seek(extent[0])
+            return waiting.read(extent[1])
 
-    def compressed(self, csv: bytes) -> bytes:
+    def compressed(self, csv: Bytes) -> bytes:
         """Of a part in one piece."""
         if self._compression == "zstd":
-            return self._packer.compress(csv)
+            return self._packing.packer.compress(csv)
         compressor = self.compressor()
-        return b"".join((compressor.compress(csv), compressor.flush()))
+        return compressor.compress(csv) + compressor.flush()
 
     def compressor(self) -> _Compressor:
         """For one part. No format carries a time, so equal bytes stay equal."""
@@ -149,7 +207,8 @@ class Parts:
         return _Plain()
 
     def close(self) -> None:
-        """No part is in the making any more, nor is the background at work."""
+        """No part is in the making any more."""
+        self._background.shutdown(cancel_futures=True)
         if self._waiting is not None:
             self._waiting.close()
 
@@ -163,43 +222,46 @@ class PartFile:
         self._parts = parts
         self._streams = False
         self._is_aside = False
-        self._running: Future[Any] | None = None
-        self._pieces: list[bytes | memoryview] = []
+        self.running: Future[Any] | None = None
+        self._pieces: list[Bytes] = []
         self._held = 0
         self.csv_bytes = 0
         # The background's.
-        self._aside: list[tuple[int, int]] = []
+        self._aside: list[_Extent] = []
         self._compressor: _Compressor | None = None
         self._file: BinaryIO | None = None
         self._hash = hashlib.sha256()
         self._size = 0
 
-    def add(self, csv: bytes | memoryview) -> None:
+    def add(self, csv: Bytes) -> None:
+        if not csv:
+            return
         self.csv_bytes += len(csv)
         if len(csv) > _LARGE:
             self._add_large(csv)
             return
         self._pieces.append(csv)
         self._held += len(csv)
-        self._parts.came(len(csv))
+        self._parts.came(self, len(csv))
         if self._held >= CHUNK and not self._is_aside:
             self._streams = self._streams or self._parts.stream()
             if self._streams:
                 self._in_background(self._write)
 
-    def _add_large(self, csv: bytes | memoryview) -> None:
+    def _add_large(self, csv: Bytes) -> None:
         self._streams = self._streams or (not self._is_aside and self._parts.stream())
-        self.spill()
-        self._is_aside = not self._streams
-        self._behind(self._write if self._streams else self._put_aside, csv).result()
+        if self._pieces:
+            self._in_background(self._freeing())
+        self.running = large = self._parts.in_background(self._behind(self._freeing(), csv), len(csv))
+        large.result()
 
-    def spill(self) -> None:
-        """Frees the memory that its CSV takes."""
-        if self._streams:
-            self._in_background(self._write)
-        elif self._pieces:
-            self._is_aside = True
-            self._in_background(self._put_aside)
+    def spill(self) -> Callable[[], None]:
+        """Frees the memory that its CSV takes; returns what there is to do for that in the background."""
+        return self._given(self._freeing())
+
+    def _freeing(self) -> Callable[[Bytes], None]:
+        self._is_aside = not self._streams
+        return self._write if self._streams else self._put_aside
 
     def close(self, then: Callable[[bytes | BinaryIO, int, str], T]) -> Future[T]:
         """Its end.
@@ -208,62 +270,68 @@ class PartFile:
             SHA-256 of the bytes as stored, hexadecimal.
         :returns: what that returns.
         """
-        self._parts.done(self, self._streams)
+        self._parts.done(self._streams)
         return self._in_background(lambda csv: then(*self._end(csv)))
 
     def discard(self) -> None:
         """Its end without content."""
-        self._parts.done(self, self._streams)
+        self._parts.done(self._streams)
         self._in_background(lambda _: self._file and self._file.close())
 
-    def _in_background(self, work: Callable[[bytes | memoryview], T]) -> Future[T]:
-        """Gives away the CSV that it holds. An error of what came before is the outcome of all that follows."""
+    def _in_background(self, work: Callable[[Bytes], T]) -> Future[T]:
+        size = self._held
+        self.running = future = self._parts.in_background(self._given(work), size)
+        return future
+
+    def _given(self, work: Callable[[Bytes], T]) -> Callable[[], T]:
+        """Gives away the CSV that it holds."""
         csv = b"".join(self._pieces)
         self._pieces.clear()
-        self._parts.went(self._held)
+        self._parts.went(self, self._held)
         self._held = 0
         return self._behind(work, csv)
 
-    def _behind(self, work: Callable[[bytes | memoryview], T], csv: bytes | memoryview) -> Future[T]:
-        before = self._running
+    def _behind(self, work: Callable[[Bytes], T], csv: Bytes) -> Callable[[], T]:
+        """An error of what came before is the outcome of all that follows."""
+        before = self.running
 
-        def behind(csv: bytes | memoryview) -> T:
+        def behind() -> T:
             if before is not None:
                 before.result()
             return work(csv)
 
-        self._running = future = self._parts.in_background(behind, csv)
-        return future
+        return behind
 
-    def _put_aside(self, csv: bytes | memoryview) -> None:
+    def _put_aside(self, csv: Bytes) -> None:
         self._aside += [self._parts.put_aside(piece) for piece in _chunks(csv)]
 
-    def _end(self, rest: bytes | memoryview) -> tuple[bytes | BinaryIO, int, str]:
-        aside = (self._parts.taken_back(*extent) for extent in self._aside)
+    def _end(self, rest: Bytes) -> tuple[bytes | BinaryIO, int, str]:
+        pieces = self._parts.taken_back(self._aside, rest) if self._aside else iter((rest,))
         if self.csv_bytes <= CHUNK:
-            content = self._parts.compressed(b"".join([*aside, rest]))
+            content = self._parts.compressed(next(pieces))
             return content, len(content), hashlib.sha256(content).hexdigest()
-        for csv in aside:
+        for csv in pieces:
             self._write(csv)
-        self._write(rest, end=True)
+        self._store(self._stream().flush())
         return cast(BinaryIO, self._file), self._size, self._hash.hexdigest()
 
-    def _write(self, csv: bytes | memoryview, *, end: bool = False) -> None:
-        if self._compressor is None or self._file is None:
+    def _write(self, csv: Bytes) -> None:
+        for piece in _chunks(csv):
+            self._store(self._stream().compress(piece))
+
+    def _stream(self) -> _Compressor:
+        if self._compressor is None:
             self._compressor = self._parts.compressor()
             self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(CHUNK, prefix="tungsten-part-"))
-        for piece in _chunks(csv):
-            self._store(self._compressor.compress(piece))
-        if end:
-            self._store(self._compressor.flush())
+        return self._compressor
 
-    def _store(self, data: bytes | memoryview) -> None:
+    def _store(self, data: bytes) -> None:
         self._hash.update(data)
         self._size += len(data)
         cast(BinaryIO, self._file).write(data)
 
 
-def _chunks(csv: bytes | memoryview) -> Iterator[bytes | memoryview]:
+def _chunks(csv: Bytes) -> Iterator[Bytes]:
     if len(csv) <= 2 * CHUNK:
         yield csv
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -98,8 +98,7 @@ def write_batch(
     _check_log(log, plan)
     with (
         Uploads(store, token) as uploads,
-        ThreadPoolExecutor(1) as background,
-        closing(Parts(applier.csv.compression, background)) as parts,
+        closing(Parts(applier.csv.compression)) as parts,
     ):
         applied = AppliedTables(applier, service.filters)
         batch = _Batch(log, plan, service.service, applier_name, applier, applied, uploads, parts, progress)
@@ -390,7 +389,7 @@ class _TableWriter:
         if self._share is None:
             for partition in list(self._open):
                 self._close_part(partition)
-            self._share = self._files.in_background(lambda _: self._finished(), b"")
+            self._share = self._files.in_background(self._finished, 0)
         return self._share
 
     def discard(self) -> None:

@@ -255,9 +255,12 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
     they first appear; what is no row event comes before them, one by one.
 
     A run costs as much as a hundred rows, an event in it little more than its row images. So where row groups make runs of less
-    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold.
+    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. A run is good until the next is asked for:
+    its memory is used again.
     """
-    window = _Window()
+    # Pages of it that are never touched take no memory.
+    room = memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
+    window = _Window(room)
     for batch in batches:
         kinds = _codes(batch.column("kind"))
         places = pc.indices_nonzero(pc.less(kinds, len(KINDS)))
@@ -267,7 +270,7 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
             batch, kinds = batch.take(places), kinds.take(places)
         if not window.has_room(batch):
             yield from window.runs(is_last=False)
-            window = _Window()
+            window = _Window(room)
         if len(batch):
             window.add(batch, kinds)
         del batch, kinds, places  # or they would be in memory beside the next
@@ -286,9 +289,13 @@ def _codes(column: pa.DictionaryArray) -> pa.Array:
 
 class _Window:
     """Row events. Where there is too little of each table, those that come next join them: their payloads are brought together
-    at once, so that none stays in memory twice."""
+    at once, so that none stays in memory twice.
 
-    def __init__(self) -> None:
+    :param room: for them, ``WINDOW_BYTES``.
+    """
+
+    def __init__(self, room: memoryview) -> None:
+        self._room = room
         self._groups: list[pa.Table] = []
         self._ends: list[pa.Array] = [pa.array([0], pa.int32())]
         self._payload = memoryview(b"")
@@ -326,9 +333,7 @@ class _Window:
             self._payload = images
         else:
             if len(self._groups) == 1:
-                first = self._payload
-                # Pages of it that are never touched take no memory.
-                self._payload = memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
+                first, self._payload = self._payload, self._room
                 self._payload[: self._filled] = first
             self._payload[self._filled : self._filled + len(images)] = images
         self._filled += len(images)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 import zstandard
@@ -19,10 +19,8 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     monkeypatch.setattr(parts, "CHUNK", 1000)
     monkeypatch.setattr(parts, "_BUFFERED", 8000)
     monkeypatch.setattr(parts, "_STREAMS", 3)
-    with ThreadPoolExecutor(1) as background:
-        made = Parts("zstd", background)
+    with closing(Parts("zstd")) as made:
         yield made
-        made.close()
 
 
 def _closed(part: PartFile) -> tuple[bytes, str]:
