@@ -120,6 +120,8 @@ class Draft:
 
         :raises UnsupportedError: two columns of one name, no column at all, or a key whose values are not kept apart.
         """
+        if self._is_untouched():
+            return self.logged
         seen: dict[str, Field] = {}
         for each in self.fields:
             other = seen.setdefault(each.name.lower(), each)
@@ -166,6 +168,17 @@ class Draft:
         """Whether no filter touches a value or column of it, as is so with most tables."""
         return len(self.fields) == len(self.logged.columns) and not any(
             each.transforms or each.index != at for at, each in enumerate(self.fields)
+        )
+
+    def _is_untouched(self) -> bool:
+        """Whether it is the logged table, name and key and all."""
+        logged = self.logged
+        return (
+            self._is_as_logged()
+            and (self.schema, self.table) == (logged.schema, logged.table)
+            and tuple(each.name for each in self.key) == logged.primary_key
+            and all(each.column is column for each, column in zip(self.fields, logged.columns, strict=True))
+            and len(self.fields) > 0
         )
 
     def _origin(self, each: Field) -> str:
