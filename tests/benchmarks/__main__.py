@@ -1,7 +1,6 @@
 """`make bench`: every step against the peers on the same logs, in one run; figures go to build/bench.json.
 
 Ours and the peers take turns, since a machine is faster in one minute than in the next; each figure is a median.
-BIG=1 adds 10,000,000 rows to the growth.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from airflow_provider_tungsten.replicator.storage import Storage, new_token, ope
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.benchmarks import peers, report
+from tests.benchmarks.longer import longer
 from tests.benchmarks.service import APPLIER, BUCKET, NAME, applier_folder, planned, service
 from tests.benchmarks.workload import LogRange, Workload
 from tests.stack.mariadb import MariaDB
@@ -48,8 +48,10 @@ ROUNDS = 3
 SMALL = 300_000
 BULK = 1_000_000
 FEW = 100_000
+MANY = 10_000_000
 TABLES = (1, 100, 1000)
 SPREAD = 1_000_000
+LONG = 5
 PEAK = 1_000_000
 LIMITS = {"mysql_replication": 12_000, "mysql_event_stream": 60_000, "zongji": 40_000}
 # The server shares the machine with what is measured; how it syncs its own log is not part of the figures.
@@ -255,15 +257,18 @@ class Bench:
                 self.figures[f"{figure}_vs_{name}"] = rates["ours"] / rate
 
     def growth(self) -> None:
-        """The same rates at ten times the rows."""
-        for rows in (FEW, BULK, *((10 * BULK,) if os.environ.get("BIG") else ())):
+        """The same rates at ten and a hundred times the rows."""
+        for rows in (FEW, BULK, MANY):
             log = self.workload.bulk(rows)
-            rounds = ROUNDS if rows < 10 * BULK else 1
-            extracted = self.turns(rounds, rate=lambda log=log: log.rows / self.extract(log)[0])
-            _, thl = self.extract(log)
+            rounds = ROUNDS if rows < MANY else 1
+            extracted = [self.extract(log) for _ in range(rounds)]
+            thl = extracted[-1][1]
             written = self.turns(rounds, rate=lambda log=log, thl=thl: log.rows / self.batch(log, thl))
-            self.figures[f"growth_extract_rows_per_s_{rows}"] = extracted["rate"]
+            self.figures[f"growth_extract_rows_per_s_{rows}"] = rows / median(each for each, _ in extracted)
             self.figures[f"growth_csv_rows_per_s_{rows}"] = written["rate"]
+        for step in ("extract", "csv"):
+            rates = {rows: self.figures[f"growth_{step}_rows_per_s_{rows}"] for rows in (FEW, MANY)}
+            self.figures[f"growth_{step}_{MANY}_vs_{FEW}"] = rates[MANY] / rates[FEW]
 
     def bulk(self) -> None:
         log = self.workload.bulk(BULK)
@@ -318,13 +323,32 @@ class Bench:
         return {"mariadb_binlog_v": lambda: peers.mariadb_binlog_v_file(mariadb_root(), file, log.rows)}
 
     def tables(self) -> None:
-        """The same rows over more and more tables."""
+        """The same rows over more and more tables; also where the log is so long that no table's share fits into memory."""
+        long: dict[int, tuple[LogRange, Path]] = {}
         for number in TABLES:
             log = self.workload.interleaved(SPREAD, number)
-            _, thl = self.extract(log)
+            seconds, thl = self.extract(log)
             rates = self.turns(rate=lambda log=log, thl=thl: log.rows / self.batch(log, thl))
+            self.figures[f"extract_rows_per_s_{number}_tables"] = log.rows / seconds
             self.figures[f"csv_rows_per_s_{number}_tables"] = rates["rate"]
+            path = self.scratch()
+            long[number] = longer(log, thl, path, LONG), path
         self._peak("batch_1000_tables", "batch", log, thl)
+        rates = self.turns(
+            **{
+                f"csv_rows_per_s_{number}_tables_{log.rows}": lambda log=log, thl=thl: (
+                    log.rows / self.batch(log, thl)
+                )
+                for number, (log, thl) in long.items()
+            }
+        )
+        self.figures |= rates
+        alone, *others = rates
+        for name in others:
+            self.figures[f"{name.replace('_rows_per_s', '')}_vs_1_table"] = rates[name] / rates[alone]
+        for number in TABLES[1:]:
+            log, thl = long[number]
+            self._peak(f"batch_{number}_tables_{log.rows}", "batch", log, thl)
 
     def _load(self, log: LogRange, thl: Path) -> float:
         checked = parse_service(service(log))
@@ -368,7 +392,7 @@ def main() -> None:
             s3.create_bucket(BUCKET)
             with Redshift(folder / "redshift", s3) as redshift:
                 bench = Bench(folder, mysql, s3, redshift)
-                with console.status("measuring; about five minutes"):
+                with console.status("measuring; about seven minutes"):
                     bench.measure()
     report.write(bench.figures, bench.absent)
 

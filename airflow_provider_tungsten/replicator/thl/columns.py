@@ -258,8 +258,7 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
     than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. A run is good until the next is asked for:
     its memory is used again.
     """
-    # Pages of it that are never touched take no memory.
-    room = memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
+    room = _room()
     window = _Window(room)
     for batch in batches:
         kinds = _codes(batch.column("kind"))
@@ -276,8 +275,14 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
         del batch, kinds, places  # or they would be in memory beside the next
         if window.is_large:
             yield from window.runs(is_last=False)
-            window = _Window()
+            room = _room()  # large ones take memory enough
+            window = _Window(room)
     yield from window.runs(is_last=True)
+
+
+def _room() -> memoryview:
+    """For a window. Pages of it that are never touched take no memory."""
+    return memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
 
 
 def _codes(column: pa.DictionaryArray) -> pa.Array:
