@@ -70,3 +70,23 @@ def test_the_same_content_gives_the_same_bytes(growing: Parts) -> None:
         return [_closed(part)[1] for part in made]
 
     assert written() == written()
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_small_parts_that_waited_aside_share_no_memory_when_they_end(
+    monkeypatch: pytest.MonkeyPatch, compression: str
+) -> None:
+    monkeypatch.setattr(parts, "CHUNK", 1000)
+    monkeypatch.setattr(parts, "_BUFFERED", 2000)
+    with closing(Parts(compression)) as growing:
+        made = [growing.new() for _ in range(COUNT)]
+        for number in range(10):
+            for table, part in enumerate(made):
+                part.add(f"{table},{number}\n".encode() * 5)
+        ends = [part.close(lambda content, *_: content) for part in made]
+        contents = [end.result() for end in ends]
+    for table, content in enumerate(contents):
+        assert isinstance(content, bytes)
+        if compression == "zstd":
+            content = zstandard.ZstdDecompressor().decompress(content)
+        assert content == b"".join(f"{table},{number}\n".encode() * 5 for number in range(10))
