@@ -228,7 +228,10 @@ def _explain(origin: str, error: ValidationError) -> ConfigurationError:
         known = (
             f"; there are: {', '.join(_allowed(item['loc']))}" if item["type"] == "extra_forbidden" else ""
         )
-        lines.append(f"  - {place}: {item['msg']}{known}{given}")
+        said = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "union_tag_not_found":
+            said = f"it lacks {item['ctx']['discriminator']}"
+        lines.append(f"  - {place}: {said}{known}{given}")
     return ConfigurationError(f"{origin} is not a valid service:\n" + "\n".join(lines))
 
 

@@ -63,13 +63,22 @@ def export(
         if place is None and form == "arrow" and sys.stdout.isatty():
             raise ConfigurationError("Arrow is not for a terminal: give --to FILE, or --format jsonl")
         one = len(table or ()) == 1 and not set("*?[").intersection((table or [""])[0])
-        chosen = TableFilter(TableRules(include=tuple(table)).include) if table else None
+        chosen = _chosen(table)
         with Export(place, form, folder=folder, typed=folder or one) as files:
             for event in log.read(begin, end):
                 if chosen is None or chosen.includes(event.schema_name, event.table_name):
                     files.add(event)
+        if table and not any(files.records.values()):
+            output.warn(f"seqnos {begin} to {end} have no row of {', '.join(table)}")
         if place is not None:
             _show_files(files.records, as_json)
+
+
+def _chosen(tables: list[str] | None) -> TableFilter | None:
+    """None: all."""
+    if wrong := [name for name in tables or () if not all(name.partition(".")[::2])]:
+        raise ConfigurationError(f"--table {wrong[0]}: write schema.table, wildcards allowed")
+    return TableFilter(TableRules(include=tuple(tables)).include) if tables else None
 
 
 def _place(to: str) -> tuple[Path | None, bool]:

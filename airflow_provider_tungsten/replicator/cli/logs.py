@@ -152,7 +152,11 @@ class Selection:
         :raises RangeError: the log does not hold them.
         """
         low, high = self._bounds(log)
+        if low is not None and high is not None and low > high:
+            raise ConfigurationError(f"-low {low} is behind -high {high}: that is no range")
         head = head_of(log)
+        if low is not None and high is None and low > head.last:
+            high = low
         low = head.first if low is None else low
         high = head.last if high is None else high
         if self.seqno is None and low <= head.last:

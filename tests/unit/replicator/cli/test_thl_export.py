@@ -107,6 +107,18 @@ def test_a_value_that_arrow_does_not_have_is_named_and_no_file_is_left(
     assert line["day"] == "0000-00-00"
 
 
+def test_tables_that_are_not_there_are_said(changes: Logbook, shop: Shop, tmp_path: Path) -> None:
+    result = shop("export", "--table", "shop.nope", "--to", tmp_path / "nope.arrow")
+    assert result.exit_code == 0
+    assert "have no row of shop.nope" in result.stderr
+    assert not (tmp_path / "nope.arrow").exists()
+    assert "have no row" not in shop("export", "--table", "shop.orders").stderr
+    for wrong in ("nope", "nope.", ".nope"):
+        result = shop("export", "--table", wrong)
+        assert (result.exit_code, result.stdout) == (WRONG_ARGUMENTS, "")
+        assert f"--table {wrong}: write schema.table" in result.stderr
+
+
 def test_standard_output_is_a_stream(changes: Logbook, shop: Shop) -> None:
     with shop.start("export", "--format", "arrow", "--table", "shop.orders") as process:
         assert process.stdout is not None

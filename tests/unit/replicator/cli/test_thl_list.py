@@ -184,8 +184,9 @@ def test_values_cannot_disturb_the_terminal_and_json_has_them_whole(book: Logboo
     ("arguments", "said"),
     [
         (("-seqno", 5), "seqno 5 is not in the log .*/thl/shop: it holds 0 to 4"),
-        (("-low", 9), "seqnos? .*not in the log .*: it holds 0 to 4"),
-        (("-low", 3, "-high", 1), "seqnos 3 to 1 are not"),
+        (("-low", 9), "seqno 9 is not in the log .*: it holds 0 to 4"),
+        (("-low", 9, "-high", 12), "seqnos 9 to 12 are not in the log .*: it holds 0 to 4"),
+        (("-low", 3, "-high", 1), "-low 3 is behind -high 1: that is no range"),
         (("-low", 1, "-seqno", 2), "give one of -seqno, -file, or -low and -high"),
         (("-first", 1, "-last", 2), "one of -first and -last"),
         (("-file", "thl-7.parquet"), "no segment thl-7.parquet; tungsten thl index lists"),
