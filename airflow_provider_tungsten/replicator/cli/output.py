@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
     RangeError,
+    StorageError,
     TransientError,
     TungstenError,
 )
@@ -30,6 +32,7 @@ NEEDS_A_PERSON = 3
 TRY_AGAIN = 4
 INTERRUPTED = 130
 NOBODY_READS = 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 STATUSES = (
     f"Exit status: 0 done; {NOT_AGREED} not done, since the answer was no; "
     f"{WRONG_ARGUMENTS} wrong arguments, or seqnos that are not there; {NEEDS_A_PERSON} stopped, a person must look first; "
@@ -76,9 +79,23 @@ def errors(as_json: bool, ways_out: WaysOut = WAYS_OUT) -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # What is still in the buffer would be written at the interpreter's end, and complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         raise typer.Exit(NOBODY_READS) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _write_no_more()
+        _fail(
+            StorageError(f"standard output cannot be written: {error.strerror}"),
+            NEEDS_A_PERSON,
+            False,
+            ways_out,
+        )
+
+
+def _write_no_more() -> None:
+    """What is still in the buffer would be written at the interpreter's end, and complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: TungstenError, status: int, as_json: bool, ways_out: WaysOut) -> None:

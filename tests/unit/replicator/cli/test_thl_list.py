@@ -231,6 +231,15 @@ def test_which_log_can_come_from_the_environment_and_must_come_from_somewhere(
     assert run("thl", "purge", "--keep", "7d", "--dry-run", *shop.place).exit_code == 0
 
 
+def test_an_output_that_is_full_is_said(changes: Logbook, shop: Shop) -> None:
+    for form in ("-headers", "-json"):
+        with open("/dev/full", "wb") as full, shop.start("list", form, stdout=full) as process:
+            assert process.stderr is not None
+            said = process.stderr.read().decode()
+        assert process.returncode == NEEDS_A_PERSON
+        assert said == "tungsten: standard output cannot be written: No space left on device\n"
+
+
 def test_a_damaged_segment_is_named(changes: Logbook, shop: Shop) -> None:
     path = Path(str(shop.place[1])) / "shop" / key_of(2)
     whole = path.read_bytes()
