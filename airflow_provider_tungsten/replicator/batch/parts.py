@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import hashlib
 import os
 import tempfile
@@ -172,9 +173,9 @@ class Parts:
             if size > CHUNK:
                 yield self._packing.unpacker.decompress(self._read(extent))
             else:
-                self._packing.unpacker.stream_reader(self._read(extent)).readinto(
-                    room[filled : filled + size]
-                )
+                packed = self._packing.unpacker.stream_reader(self._read(extent))
+                if packed.readinto(room[filled : filled + size]) != size:
+                    raise OSError(errno.EIO, "a temporary file gives back less than was written to it")
                 filled += size
         if filled + len(rest) > CHUNK:
             yield room[:filled]

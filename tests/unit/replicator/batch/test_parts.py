@@ -90,3 +90,18 @@ def test_small_parts_that_waited_aside_share_no_memory_when_they_end(
         if compression == "zstd":
             content = zstandard.ZstdDecompressor().decompress(content)
         assert content == b"".join(f"{table},{number}\n".encode() * 5 for number in range(10))
+
+
+def test_a_temporary_file_that_lost_its_end_ends_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_BUFFERED", 2000)
+    monkeypatch.setattr(parts, "CHUNK", 1000)
+    with closing(Parts("zstd")) as growing:
+        small, other = growing.new(), growing.new()
+        small.add(b"1\n" * 200)
+        other.add(b"2\n" * 900)
+        assert small.running is not None
+        small.running.result()
+        assert growing._waiting is not None
+        growing._waiting.truncate(10)
+        with pytest.raises(OSError, match="gives back less than was written"):
+            small.close(lambda content, *_: content).result()
