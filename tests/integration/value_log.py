@@ -141,9 +141,9 @@ class Written(NamedTuple):
     deleted: list[Row]
 
 
-def read_csv(text: bytes) -> Iterator[tuple[str, Row]]:
+def read_csv(text: bytes | memoryview) -> Iterator[tuple[str, Row]]:
     """Opcode and values of each line."""
-    for line in csv.reader(io.StringIO(text.decode(), newline="")):
+    for line in csv.reader(io.StringIO(str(text, "utf-8"), newline="")):
         yield line[0], tuple(line[1:])
 
 

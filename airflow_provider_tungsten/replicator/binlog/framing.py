@@ -166,21 +166,26 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
             outer.end,
             body,
         )
-    if stream.read(1):
+    if _piece(outer, stream, 1):
         raise CorruptLogError(f"{outer.place}: it holds more than it says")
 
 
 def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
     """In steps: memory is taken for what is there, not for what is said to be."""
-    try:
-        found = stream.read(min(length, _STEP))
-        if len(found) < length:
-            growing = bytearray(found)
-            while len(growing) < length and (piece := stream.read(min(length - len(growing), _STEP))):
-                growing += piece
-            found = cast(bytes, growing)
-    except zstandard.ZstdError as error:
-        raise CorruptLogError(f"{outer.place}: it cannot be decompressed: {error}") from None
+    found = _piece(outer, stream, min(length, _STEP))
+    if len(found) < length:
+        growing = bytearray(found)
+        while len(growing) < length and (piece := _piece(outer, stream, min(length - len(growing), _STEP))):
+            growing += piece
+        found = cast(bytes, growing)
     if len(found) < length:
         raise CorruptLogError(f"{outer.place}: it ends inside an event")
     return found
+
+
+def _piece(outer: Event, stream: BinaryIO, length: int) -> bytes:
+    """As much, or what there is."""
+    try:
+        return stream.read(length)
+    except zstandard.ZstdError as error:
+        raise CorruptLogError(f"{outer.place}: it cannot be decompressed: {error}") from None

@@ -12,7 +12,6 @@ import zstandard
 
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
-from airflow_provider_tungsten.replicator.errors import TungstenError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from tests.unit.replicator.events import FILE, ONE_ROW, TABLE_MAP, UUID, Events
 from tests.unit.replicator.streams import bare, on_the_wire, payload
@@ -33,7 +32,7 @@ def _child(work: Callable[[], object], results: multiprocessing.SimpleQueue[obje
     before = _peak()
     try:
         found = work()
-    except TungstenError as error:
+    except Exception as error:
         found = f"{type(error).__name__}: {error}"
     results.put((found, _peak() - before))
 
@@ -84,6 +83,7 @@ LITTLE = bare([*Events(0).one_row()])
         ),
         (zstandard.compress(LITTLE), len(LITTLE) - 1, 0, "does not fit"),
         (zstandard.compress(LITTLE * 2), len(LITTLE), 0, "holds more than it says"),
+        (zstandard.compress(LITTLE) + b"none", len(LITTLE), 0, "cannot be decompressed"),
         (zstandard.compress(bytes(GIB // 4), 1), GIB // 4, 0, "does not fit"),
         (LITTLE, len(LITTLE), 7, "unknown algorithm 7"),
     ],
@@ -94,6 +94,7 @@ LITTLE = bare([*Events(0).one_row()])
         "a huge event",
         "less",
         "more",
+        "no frame behind it",
         "a bomb of nothing",
         "another algorithm",
     ],
