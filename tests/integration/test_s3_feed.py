@@ -27,6 +27,7 @@ from airflow_provider_tungsten.replicator.s3.applier import s3_target
 from airflow_provider_tungsten.replicator.service import Service, parse_service
 from airflow_provider_tungsten.replicator.settings import Store
 from airflow_provider_tungsten.replicator.storage import Storage, open_storage
+from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.log import Log
 from tests.integration.s3_proxy import Proxy
 from tests.stack.s3 import S3
@@ -90,8 +91,8 @@ def copied(log: Path, folder: Path) -> Path:
     return Path(shutil.copytree(log, folder))
 
 
-def replicate_in_child(log: Path, files: str, port: int, token: str) -> None:
-    replicate(log, files, client(port), token)
+def replicate_in_child(log: Path, files: str, port: int, token: str, applier: dict[str, Any]) -> None:
+    replicate(log, files, client(port), token, **applier)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch of two tables, one of them in two partitions, and one of an emptied table."""
     folder = tmp_path_factory.mktemp("log")
     book = Logbook(folder)
-    book.add(*[rows(ORDERS, (n, f"note {n}")) if n > 50 else rows(ITEMS) for n in range(1, 70)])
+    book.add(*[rows(ORDERS, (n, f"note {n}")) if n > 50 else rows(ITEMS) for n in range(1, 69)])
+    book.add(rows(ORDERS, (60, "note 60"), (60, "other"), kind=Kind.UPDATE))
     book.add(statement("truncate", table="items"))
     return folder / "thl"
 
@@ -146,28 +148,39 @@ def kill_at(proxy: Proxy, process: Any, at: int) -> None:
     proxy.lose = kill
 
 
+@pytest.mark.parametrize(
+    "applier",
+    [
+        {},
+        {
+            "csv": {"update_opcode": True, "compression": "gzip"},
+            "key_template": "table={table}/db={schema}/{partition}/{to}-{from}.{hash}.{part}.{extension}",
+        },
+    ],
+    ids=["default", "own-names"],
+)
 def test_killed_at_any_change_it_leaves_the_same_objects_when_it_runs_again(
-    s3: S3, proxy: Proxy, bucket: str, log: Path, tmp_path: Path
+    s3: S3, proxy: Proxy, bucket: str, log: Path, tmp_path: Path, applier: dict[str, Any]
 ) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     direct = s3.client()
     expected = open_storage(f"s3://{bucket}/expected", s3_client=direct)
-    assert replicate(copied(log, tmp_path / "log"), expected.url, proxy.client(), "t").batches == 2
+    assert replicate(copied(log, tmp_path / "log"), expected.url, proxy.client(), "t", **applier).batches == 2
     changes = sum(method in CHANGES for method, _ in proxy.requests)
     assert changes > len(objects(expected)) > 10
 
     for at in range(changes):
         store = open_storage(f"s3://{bucket}/{at}", s3_client=direct)
         own_log = copied(log, tmp_path / f"{at}")
-        arguments = (own_log, store.url, proxy.server_port, "killed")
+        arguments = (own_log, store.url, proxy.server_port, "killed", applier)
         child = context.Process(target=replicate_in_child, args=arguments)
         kill_at(proxy, child, at)
         child.start()
         child.join()
         assert child.exitcode == -signal.SIGKILL, at
         check_manifests(store.sub("shop").sub("lake"))
-        replicate(own_log, store.url, direct, "again")
+        replicate(own_log, store.url, direct, "again", **applier)
         assert objects(store) == objects(expected), at
 
 
