@@ -55,6 +55,7 @@ class _Commands(LazyGroup):
         **extra: Any,
     ) -> Any:
         """The same, but with ``--json`` wrong arguments are told as JSON, too."""
+        output.write_whole()
         words = sys.argv[1:] if args is None else args
         if not (standalone_mode and output.JSON_OPTIONS.intersection(words)):
             return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)

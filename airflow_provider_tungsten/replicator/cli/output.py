@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -59,6 +60,15 @@ def explained(text: str, ways_out: WaysOut = WAYS_OUT) -> str:
     for pattern, way_out in ways_out:
         text = re.sub(pattern, way_out, text)
     return text
+
+
+def write_whole() -> None:
+    """With ``PYTHONUNBUFFERED`` nothing stands between text and file, and a write that takes only a part of it is no error: the
+    rest would be lost where the disk is full or the reader goes away."""
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        sys.stdout = open(
+            sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False
+        )
 
 
 @contextmanager

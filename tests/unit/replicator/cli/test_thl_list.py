@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import resource
+import termios
+import time
+from array import array
 from pathlib import Path
 
 import pytest
@@ -17,6 +22,7 @@ from airflow_provider_tungsten.replicator.thl.segment import SegmentReader, key_
 from tests.unit.replicator.batch.logs import LOOSE, ORDERS, Logbook, gap, position, rows, statement
 from tests.unit.replicator.cli.commands import Shop, objects, run
 
+MANY = rows(ORDERS, *((number, "x" * 100) for number in range(5000)))
 LISTING = """\
 SEQ# = 1 / FRAG# = 0
 - TIME = 1970-01-01 00:00:01.000000
@@ -240,6 +246,26 @@ def test_an_output_that_is_full_is_said(changes: Logbook, shop: Shop) -> None:
         assert said == "tungsten: standard output cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_has_room_for_a_part_is_said(
+    book: Logbook, shop: Shop, tmp_path: Path, unbuffered: str
+) -> None:
+    book.add(MANY)
+    with (
+        (tmp_path / "listing").open("wb") as file,
+        shop.start(
+            "list",
+            stdout=file,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        ) as process,
+    ):
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    assert process.returncode == NEEDS_A_PERSON
+    assert said == "tungsten: standard output cannot be written: File too large\n"
+
+
 def test_a_damaged_segment_is_named(changes: Logbook, shop: Shop) -> None:
     path = Path(str(shop.place[1])) / "shop" / key_of(2)
     whole = path.read_bytes()
@@ -291,13 +317,17 @@ def test_colours_are_for_a_terminal(changes: Logbook, shop: Shop) -> None:
     assert b"\x1b" not in on_a_terminal(NO_COLOR="1")
 
 
-def test_a_reader_that_goes_away_is_no_error(book: Logbook, shop: Shop) -> None:
-    book.add([rows(ORDERS, *((number, "x" * 100) for number in range(5000)))])
-    with shop.start("list") as process:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error(book: Logbook, shop: Shop, unbuffered: str) -> None:
+    book.add(MANY)
+    with shop.start("list", env=os.environ | {"PYTHONUNBUFFERED": unbuffered}) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"SEQ# = 0 / FRAG# = 0 (last frag)\n"
-        process.stdout.close()
         assert process.stderr is not None
+        waiting = array("i", [0])
+        while waiting[0] < 32_768:  # more than half of what a pipe holds: the rest of the write waits
+            time.sleep(0.01)
+            fcntl.ioctl(process.stdout, termios.FIONREAD, waiting)
+        process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == NOBODY_READS
 
