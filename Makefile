@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Where a company's proxy stands between, its certificate is among the system's.
+export UV_SYSTEM_CERTS := 1
 COMPILED := $(foreach kind,pyx pxd h,$(wildcard airflow_provider_tungsten/replicator/binlog/*.$(kind)))
 
 .PHONY: help setup packages mysql mariadb demo test bench cluster lint wheel clean

@@ -136,7 +136,7 @@ def postgresql_programs() -> Path:
 
 def needed_packages() -> list[str]:
     """What apt has to install so that the package builds, MySQL and MariaDB can be fetched and PostgreSQL is there."""
-    wanted = ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
+    wanted = ["build-essential", "ca-certificates", "default-libmysqlclient-dev", "pkg-config"]
     if sys.base_prefix == "/usr":
         wanted += ["python3-dev", "python3-venv"]
     if not mariadb_root().exists() or not (mysqld_on_path() or mysql_root().exists()):
