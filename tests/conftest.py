@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -18,6 +19,10 @@ from tests.stack.s3 import S3
 
 SYSTEM = "tests/system/"
 _numbers = itertools.count(1)
+
+# Hypothesis on a machine that may be busy with other things.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

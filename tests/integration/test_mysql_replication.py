@@ -191,7 +191,7 @@ def test_mysql_replication_reads_the_same(log: Log, mysql: MySQL) -> None:
     for edge in range(max(len(kind.values) for kind in kinds)):
         insert(tuple(kind.values[edge % len(kind.values)] for kind in kinds))
 
-    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
     @given(st.tuples(*map(_values, kinds)))
     def write_any(values: tuple[str, ...]) -> None:
         insert(values)

@@ -60,7 +60,7 @@ def test_every_image_has_the_servers_value(log: Log, kind: Kind) -> None:
     _check(log, kind, kind.values)
     if kind.drawn is not None:
 
-        @settings(max_examples=2, deadline=None, database=None)
+        @settings(max_examples=2, database=None)
         @given(st.lists(kind.drawn, min_size=1, max_size=30))
         def any_values(values: list[str]) -> None:
             _check(log, kind, values)

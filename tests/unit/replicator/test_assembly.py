@@ -78,7 +78,7 @@ def by_hand(log: bytes) -> tuple[object, ...]:
     return comparable(taking, found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(binlogs(), st.lists(st.integers(0, 1 << 20), max_size=12))
 def test_the_same_log_gives_the_same_rows(events: list[Event], cuts: list[int]) -> None:
     log = on_the_wire(events)

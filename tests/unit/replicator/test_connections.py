@@ -63,7 +63,7 @@ encoded = words.map(lambda text: quote(text, safe="")) | st.text("abcXYZ019.-_~!
 plain_json = st.recursive(st.none() | st.booleans() | st.integers() | words, st.lists, max_leaves=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["mysql", "tungsten-mysql", "MySQL", "postgresql", "aws"]),
     login=encoded,
@@ -109,7 +109,7 @@ def test_what_is_rare_in_a_uri_is_read_as_airflow_reads_it(uri: str) -> None:
     assert read(uri) == read(uri.strip())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     fields=st.fixed_dictionaries(
         {},

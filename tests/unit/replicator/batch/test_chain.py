@@ -167,7 +167,7 @@ def test_the_same_log_gives_the_same_plans(tmp_path: Path) -> None:
     assert [plan.effect for plan in once] == ["rows", "truncate", "rows", "rows", "rows"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_plans_never_overlap_and_leave_nothing_out(data: st.DataObject) -> None:
     """Whatever the log holds and however it grows between attempts under changing limits."""

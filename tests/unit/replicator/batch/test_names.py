@@ -130,7 +130,7 @@ FILE = st.tuples(
 
 
 @given(FILE, FILE, st.sampled_from([PARTITIONED, OWN]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_two_files_never_have_one_name_nor_two_tables_one_folder(a: tuple, b: tuple, template: str) -> None:
     partitioned = names(template, "commit_hour=%Y/%m-%d-%H")
 

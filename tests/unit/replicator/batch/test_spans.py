@@ -142,7 +142,7 @@ def logs(draw: st.DrawFn) -> list[ThlEvent]:
     return stream
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     stream=logs(),
     limits=st.fixed_dictionaries(

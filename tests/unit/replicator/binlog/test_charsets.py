@@ -76,7 +76,7 @@ def test_where_wrong_bytes_must_not_stop_they_stand_as_escapes() -> None:
     assert charsets.decode(b"a\xff", None, escape=True) == "a\\xff"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(ALL), st.binary(max_size=40))
 def test_any_bytes_are_text_or_refused(charset: str, raw: bytes) -> None:
     try:

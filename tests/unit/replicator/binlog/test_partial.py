@@ -107,7 +107,7 @@ def test_documents_that_are_cut_short_are_refused() -> None:
             apply(document[:end], diff(REPLACE, "$.a[2].x", 1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.integers(0, len(binary(DOCUMENT)) - 1),
     st.integers(0, 255),
@@ -157,7 +157,7 @@ def test_events_that_are_cut_short_are_corrupt() -> None:
             PartialUpdates(TABLE).whole_event(event(ROW[:end]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_broken_events_are_rows_or_refused(data: st.DataObject) -> None:
     broken = bytearray(ROW)

@@ -70,7 +70,7 @@ def test_a_value_is_replaced(raw: str | None, transform: Transform, field: str) 
     assert written(TEXT, None if raw is None else raw.encode(), transform) == field
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.binary(min_size=16, max_size=200))
 def test_sha256_is_that_of_salt_and_bytes(value: bytes, salt: bytes) -> None:
     hashed = Transform("sha256", salt=salt, unit="hexadecimal")
@@ -84,7 +84,7 @@ def test_sha256_of_a_text_is_that_of_its_utf8() -> None:
     assert written(TEXT, "Zoë".encode(), hashed) == written(latin, "Zoë".encode("latin1"), hashed) == expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(st.characters(exclude_characters="\0@", codec="utf-8"), max_size=30), st.integers(1, 31))
 def test_texts_are_cut_between_characters(text: str, count: int) -> None:
     cut = Transform("truncate", count=count)
@@ -164,7 +164,7 @@ def test_what_is_no_value_of_the_type_is_refused_without_being_told(text: str, t
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.text("0123456789+-.eExT: ", max_size=45),
     st.sampled_from(["int", "bigint", "decimal(38,19)", "double", "date", "datetime(6)"]),

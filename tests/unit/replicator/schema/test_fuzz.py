@@ -27,7 +27,7 @@ def broken(draw: st.DrawFn) -> str:
     return " ".join(words)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=st.lists(broken(), min_size=1, max_size=6), sql_mode=st.sampled_from([0, 4, 1 << 20]))
 def test_no_statement_makes_the_catalog_fail(history: list[str], sql_mode: int) -> None:
     catalog = Catalog({"shop": "utf8mb4"}, {}, whole=True)
