@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +14,12 @@ import pyarrow.compute as pc
 
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
-from airflow_provider_tungsten.replicator.thl.columns import numbered_labels, to_events, view
+from airflow_provider_tungsten.replicator.thl.columns import (
+    Texts,
+    numbered_labels,
+    to_events,
+    view,
+)
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 
 _NUMBERS = ("seqno", "last_frag", "epoch_number", "watermark", "rows", "payload_bytes")
@@ -118,8 +123,9 @@ def spans(
     :param skipped: seqnos that hold nothing for this applier, whatever is in them.
     """
     reader = _Reader(tables)
+    texts = {name: Texts() for name in _LABELS}
     for columns in log:
-        if (span := reader.read(_Events(columns, tables, skipped))) is not None:
+        if (span := reader.read(_Events(columns, texts, tables, skipped))) is not None:
             yield span
 
 
@@ -131,7 +137,14 @@ class _Events:
     :ivar are_rows: by label, whether it is that of rows of an included table; ``refusals``: why such rows are refused.
     """
 
-    def __init__(self, columns: pa.RecordBatch, tables: AppliedTables, skipped: Sequence[int]) -> None:
+    def __init__(
+        self,
+        columns: pa.RecordBatch,
+        texts: Mapping[str, Texts],
+        tables: AppliedTables,
+        skipped: Sequence[int],
+    ) -> None:
+        """:param texts: of ``_LABELS``, in that order; one for all batches."""
         if any(columns.column(name).null_count for name in _NUMBERS):
             raise CorruptLogError(
                 f"an event of the log at or behind seqno {columns.column('seqno')[0]} lacks one of "
@@ -142,7 +155,7 @@ class _Events:
         taken = None
         if skipped:
             taken = pc.invert(pc.is_in(columns.column("seqno"), pa.array(skipped, pa.int64())))
-        self.labels, self.numbers = numbered_labels(columns, _LABELS, taken)
+        self.labels, self.numbers = numbered_labels(columns, texts, taken)
         self.are_rows = [kind in ROW_KINDS and tables.includes(*table) for kind, *table, _ in self.labels]
         self.refusals: dict[int, UnsupportedError] = {}
         for number, (*_, definition) in enumerate(self.labels):
@@ -166,7 +179,7 @@ class _Reader:
         self._begun = [0, 0, 0]
         self._epoch: int | None = None
         # Of each table the definition that was met last, and the seqno it was met under.
-        self._definitions: dict[tuple[str, str], tuple[str, int]] = {}
+        self._definitions: dict[tuple[str, ...], tuple[str, int]] = {}
         self._marks: dict[int, Mark] = {}
 
     def read(self, events: _Events) -> Span | None:
@@ -220,6 +233,8 @@ class _Reader:
 
         :param places: of events with rows.
         """
+        if not len(places):
+            return
         known: dict[tuple[str, ...], int] = {}
         tables, definitions = (
             pa.array([known.setdefault(label[1:end], len(known)) for label in events.labels], pa.int64())
@@ -229,16 +244,19 @@ class _Reader:
         places = places.take(pc.array_sort_indices(tables.take(events.numbers.take(places))))
         numbers = events.numbers.take(places)
         others = view(pc.indices_nonzero(_changes(definitions.take(numbers))), "Q")
-        places, numbers = view(places, "Q"), view(numbers, "i")
-        for begin, end in pairwise(sorted({0, *(place + 1 for place in others), len(places)})):
-            _, schema, table, definition = events.labels[numbers[begin]]
-            seqno = events.seqnos[places[begin]]
-            last, last_seqno = self._definitions.get((schema, table), (definition, -1))
+        seqnos = view(events.columns.column("seqno").take(places), "q")
+        numbers = view(numbers, "i")
+        begin = 0
+        for end in (*others, len(places) - 1):
+            label, seqno = events.labels[numbers[begin]], seqnos[begin]
+            name, definition = label[1:3], label[3]
+            last, last_seqno = self._definitions.get(name, (definition, -1))
             if definition != last:
                 self._part(seqno, last_seqno)
                 if seqno == last_seqno:
-                    self._refuse(seqno, _mixed(seqno, schema, table))
-            self._definitions[schema, table] = definition, events.seqnos[places[end - 1]]
+                    self._refuse(seqno, _mixed(seqno, *name))
+            self._definitions[name] = definition, seqnos[end]
+            begin = end + 1
 
     def _take_others(self, events: _Events, sums: memoryview, totals: memoryview) -> None:
         """What is to be known of statements, gaps and tables that are refused.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -394,20 +394,40 @@ def _keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:
     return key
 
 
+class Texts:
+    """Of one column, batch after batch: a text that the batch before had, too, is the same object, which is hashed only once."""
+
+    def __init__(self) -> None:
+        self._dictionary = pa.array([], pa.string())
+        self._texts: list[str] = []
+
+    def of(self, column: pa.DictionaryArray) -> list[str]:
+        """Per event its text, '' for none."""
+        dictionary = column.dictionary
+        if not dictionary.equals(self._dictionary):
+            places = pc.index_in(dictionary, value_set=self._dictionary).fill_null(-1)
+            new = iter(dictionary.filter(pc.less(places, 0)).to_pylist())
+            before, self._dictionary = self._texts, dictionary
+            self._texts = [next(new) if place < 0 else before[place] for place in view(places, "i")]
+        numbers = column.indices.fill_null(len(dictionary))
+        return [*map([*self._texts, ""].__getitem__, view(numbers, "i"))]
+
+
 def numbered_labels(
-    batch: pa.RecordBatch, names: Sequence[str], where: pa.Array | None = None
+    batch: pa.RecordBatch, texts: Mapping[str, Texts], where: pa.Array | None = None
 ) -> tuple[list[tuple[str, ...]], pa.Array]:
     """The different combinations of labels, '' for none, in the order in which they first appear; and per event the number
     of its own.
 
+    :param texts: of the columns that are combined.
     :param where: boolean; the other events have null for a number, and their labels do not count.
     """
-    columns = [batch.column(name) for name in names]
+    columns = [batch.column(name) for name in texts]
     keys = _keys(columns)
     numbers = (keys if where is None else pc.if_else(where, keys, None)).dictionary_encode()
-    firsts = pa.RecordBatch.from_arrays(columns, names).take(pc.index_in(numbers.dictionary, keys))
-    texts = [[text or "" for text in _values(column, _LABEL)] for column in firsts.columns]
-    return list(zip(*texts, strict=True)), numbers.indices
+    firsts = pc.index_in(numbers.dictionary, keys)
+    labels = [each.of(column.take(firsts)) for each, column in zip(texts.values(), columns, strict=True)]
+    return list(zip(*labels, strict=True)), numbers.indices
 
 
 def _texts(column: pa.DictionaryArray) -> tuple[list[str], memoryview]:

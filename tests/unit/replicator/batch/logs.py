@@ -117,8 +117,9 @@ def pieces_of(
     skipped: Sequence[int] = (),
     group: int = 10_000,
 ) -> Iterator[Piece]:
-    """The micro-batches of a log, which is read ``group`` events at a time."""
-    columns = to_table(stream).select(COLUMNS).to_batches(max_chunksize=group)
+    """The micro-batches of a log, which is read ``group`` events at a time; each row group has dictionaries of its own."""
+    groups = (to_table(stream[begin : begin + group]) for begin in range(0, len(stream), group))
+    columns = (batch for each in groups for batch in each.select(COLUMNS).to_batches())
     return pieces(spans(columns, AppliedTables(applier), skipped), applier.batches, acknowledged.__contains__)
 
 

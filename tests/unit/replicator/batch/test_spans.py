@@ -180,6 +180,15 @@ def test_columns_are_cut_where_transactions_one_by_one_are(
     assert stopped_at == obstacle
 
 
+@pytest.mark.parametrize("group", [1, 2, 3, 10])
+def test_a_batch_that_began_with_a_tables_last_rows_ends_before_its_new_definition(group: int) -> None:
+    definitions = [ORDERS, ITEMS, ORDERS, ITEMS, ORDERS, WIDER, ITEMS]
+    stream = [event for seqno, each in enumerate(definitions) for event in events(seqno, [rows(each)], 0)]
+    applier = make_service(batches={"max_transactions": 4}).appliers["redshift"]
+    found = [(piece.first, piece.last) for piece in pieces_of(stream, applier, group=group)]
+    assert found == [(0, 3), (4, 4), (5, 6)]
+
+
 def test_an_event_without_its_numbers_is_damage() -> None:
     columns = to_table(events(0, [rows()], 0)).select(COLUMNS)
     place = COLUMNS.index("rows")
