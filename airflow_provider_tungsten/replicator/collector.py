@@ -24,6 +24,7 @@ from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.source.heartbeat import check_heartbeat_table, heartbeat_name
 from airflow_provider_tungsten.replicator.spool import Fragment, Spool, TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind
+from airflow_provider_tungsten.replicator.thl.pieces import in_pieces
 
 _KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
@@ -228,7 +229,8 @@ class Collector:
     ) -> None:
         """Likewise, and one behind them that never was in memory."""
         self.spill()
-        self._spool.add(Fragment(_KINDS[kind], self._fragments.keys[table], rows, payload, options))
+        for piece in in_pieces(Fragment(_KINDS[kind], self._fragments.keys[table], rows, payload, options)):
+            self._spool.add(piece)
         self._rows += rows
 
     def _move(self, spool: Spool) -> None:

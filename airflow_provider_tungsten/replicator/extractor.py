@@ -75,7 +75,7 @@ def extract(
     published before the error is raised. A connection that is lost is opened again, and reading goes on behind the last
     whole transaction; so it does on another server that took over, which a ``position`` record then says.
 
-    Memory grows with the largest rows event alone, of which it takes four times the size and 20 MB, or up to 140 MB without
+    Memory grows with the largest rows event alone, of which it takes once the size and 20 MB, or up to 140 MB without
     large ones; a compressed transaction's event is in memory once.
 
     :param storage: the store of the THL; the log is ``<service>/`` in it.

@@ -55,7 +55,7 @@ def of_transaction(
     :param place: its event id; ``times``: gtid, commit_ts, watermark, extracted_ts.
     """
     last = len(fragments) - 1
-    for number, (kind, (schema, table, definition), rows, payload, options) in enumerate(fragments):
+    for number, (kind, (schema, table, definition), rows, payload, options, whole) in enumerate(fragments):
         yield ThlEvent(
             seqno,
             number,
@@ -72,4 +72,5 @@ def of_transaction(
             definition,
             payload,
             options,
+            whole,
         )

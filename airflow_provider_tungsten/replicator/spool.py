@@ -12,7 +12,8 @@ from typing import IO, NamedTuple
 from airflow_provider_tungsten.replicator.errors import StorageError
 from airflow_provider_tungsten.replicator.thl.event import Kind
 
-_HEAD = struct.Struct("<BIIII")  # kind, table, rows, bytes of the payload, bytes of the options
+# Kind, table, rows, bytes of the payload, of the options, of the payload with what continues it.
+_HEAD = struct.Struct("<BIIIIQ")
 _KINDS = tuple(Kind)
 _FRAGMENT_BYTES = 256  # what a fragment takes in memory besides its payload
 
@@ -26,13 +27,17 @@ class TableKey(NamedTuple):
 
 
 class Fragment(NamedTuple):
-    """What becomes one THL event when its transaction commits."""
+    """What becomes one record of a segment when its transaction commits.
+
+    ``whole``: bytes of the payload with those that continue it; 0 where none do.
+    """
 
     kind: Kind
     table: TableKey
     rows: int
     payload: bytes
     options: dict[str, str] | None = None
+    whole: int = 0
 
 
 class Spool:
@@ -109,10 +114,10 @@ class Spool:
         self._bytes = 0
 
     def _write(self, file: IO[bytes]) -> None:
-        for kind, table, rows, payload, options in self._memory:
+        for kind, table, rows, payload, options, whole in self._memory:
             extra = json.dumps(options).encode() if options else b""
             number = self._tables.setdefault(table, len(self._tables))
-            file.write(_HEAD.pack(_KINDS.index(kind), number, rows, len(payload), len(extra)))
+            file.write(_HEAD.pack(_KINDS.index(kind), number, rows, len(payload), len(extra), whole))
             file.write(payload)
             file.write(extra)
 
@@ -120,7 +125,7 @@ class Spool:
         """Where a fragment begins; the file stands there."""
         file.seek(0)
         for _ in range(number):
-            _, _, _, size, extra = _HEAD.unpack(file.read(_HEAD.size))
+            _, _, _, size, extra, _ = _HEAD.unpack(file.read(_HEAD.size))
             file.seek(size + extra, os.SEEK_CUR)
         return file.tell()
 
@@ -129,7 +134,7 @@ class Spool:
         end = file.tell()
         file.seek(0)
         while file.tell() < end:
-            kind, number, rows, size, extra = _HEAD.unpack(file.read(_HEAD.size))
+            kind, number, rows, size, extra, whole = _HEAD.unpack(file.read(_HEAD.size))
             payload = file.read(size)
             options = json.loads(file.read(extra)) if extra else None
-            yield Fragment(_KINDS[kind], tables[number], rows, payload, options)
+            yield Fragment(_KINDS[kind], tables[number], rows, payload, options, whole)

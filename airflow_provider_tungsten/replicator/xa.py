@@ -189,17 +189,18 @@ def _write(file: IO[bytes], xid: str, prepared: Prepared) -> None:
         },
     )
     tables: dict[TableKey, int] = {}
-    for kind, table, rows, payload, options in fragments:
+    for kind, table, rows, payload, options, whole in fragments:
         known = tables.get(table)
         if known is None:
             tables[table] = len(tables)
-        head = {
+        head: dict[str, Any] = {
             "kind": kind,
             "table": known if known is not None else table,
             "rows": rows,
             "size": len(payload),
         }
-        _write_head(file, head | ({"options": options} if options else {}))
+        head |= {"options": options} if options else {}
+        _write_head(file, head | ({"whole": whole} if whole else {}))
         file.write(payload)
 
 
@@ -258,4 +259,6 @@ class _Stored:
                 tables.append(TableKey(*head["table"]))
             table = tables[head["table"]] if isinstance(head["table"], int) else tables[-1]
             payload = _exactly(self._file, head["size"], self._place)
-            yield Fragment(Kind(head["kind"]), table, head["rows"], payload, head.get("options"))
+            yield Fragment(
+                Kind(head["kind"]), table, head["rows"], payload, head.get("options"), head.get("whole", 0)
+            )

@@ -73,8 +73,8 @@ def write_batch(
 ) -> BatchManifest:
     """Makes the batch of ``plan`` exist in ``store``, or finds that it does.
 
-    Memory grows with the largest rows event alone: it takes up to four times its size and 20 MB, or up to 100 MB without large
-    ones.
+    Memory grows with the largest rows event alone: it takes once its size, for JSON and texts that are not UTF-8 once the largest
+    value's text, and 100 MB.
 
     :param store: the applier's folder, in the final store or in the staging folder; COPY manifests name the final one.
     :param progress: called now and then with rows done and rows in all.
@@ -343,7 +343,9 @@ class _TableWriter:
         """:returns: how many of the run's events went into the part: a part ends with the event that fills it."""
         limit = min(CHUNK, self._part_bytes - part.file.csv_bytes)
         with self._explained(run, self._encoder):
-            encoded, events = self._encoder.encode_run(run, start, row_id=self._row_id, limit=limit)
+            encoded, events = self._encoder.encode_run(
+                run, start, row_id=self._row_id, limit=limit, sink=part.file.add
+            )
         part.file.add(encoded.csv)
         part.rows += encoded.next_row_id - self._row_id
         self._row_id = encoded.next_row_id

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from airflow_provider_tungsten.replicator.binlog._images import Field
@@ -72,4 +72,12 @@ class CsvEncoder:
         gtid: str = "",
     ) -> Encoded: ...
     def titles(self, names: Iterable[str]) -> bytes: ...
-    def encode_run(self, run: EventRun, start: int, *, row_id: int, limit: int) -> tuple[Encoded, int]: ...
+    def encode_run(
+        self,
+        run: EventRun,
+        start: int,
+        *,
+        row_id: int,
+        limit: int,
+        sink: Callable[[bytes | memoryview], None] | None = None,
+    ) -> tuple[Encoded, int]: ...

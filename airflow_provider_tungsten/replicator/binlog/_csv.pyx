@@ -17,7 +17,7 @@ from airflow_provider_tungsten.replicator.binlog._header cimport (
     Header,
     Opcode,
 )
-from airflow_provider_tungsten.replicator.binlog._lines cimport Workspace
+from airflow_provider_tungsten.replicator.binlog._lines cimport MUCH, Workspace
 from airflow_provider_tungsten.replicator.binlog._text cimport reserve
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, Status
 
@@ -92,9 +92,9 @@ cdef class CsvEncoder(Header):
         events.counts = NULL
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
-        return self._encode(&events, &place, 1, 0, row_id, <size_t>-1, [event_id], [gtid])
+        return self._encode(&events, &place, 1, 0, row_id, <size_t>-1, [event_id], [gtid], None)
 
-    def encode_run(self, run, size_t start, *, row_id, size_t limit):
+    def encode_run(self, run, size_t start, *, row_id, size_t limit, sink=None):
         cdef const int64_t[::1] seqnos = run.seqnos
         cdef const int64_t[::1] commits = run.commits
         cdef const uint8_t[::1] kinds = run.kinds
@@ -115,14 +115,15 @@ cdef class CsvEncoder(Header):
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
         event_ids, gtids = (run.event_ids, run.gtids) if self._has_event_id or self._has_gtid else (None, None)
-        encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids)
+        encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids, sink)
         return encoded, self._taken - start
 
     cdef object _encode(
         self, const Events* events, const uint64_t* places, size_t size, size_t start, row_id, size_t limit,
-        list event_ids, list gtids,
+        list event_ids, list gtids, sink,
     ):
-        """Events from ``places[start]`` on, at least one, until there are ``limit`` bytes of text."""
+        """Events from ``places[start]`` on, at least one, until there are ``limit`` bytes of text, those included that the sink
+        took."""
         cdef Status status = DONE
         cdef size_t until = size
         self._borrow()
@@ -133,12 +134,15 @@ cdef class CsvEncoder(Header):
             self._transforms.take_conversions()
             memset(self._counts, 0, sizeof(self._counts))
             self._limits = self._strict
-            while status == DONE and self._taken < size and (self._taken == start or self._out.size < limit):
+            self._sink, self._hands_over, self._handed = sink, sink is not None, 0
+            while status == DONE and self._taken < size and (self._taken == start or self._handed + self._out.size < limit):
                 if self._has_event_id or self._has_gtid:
                     self._set_texts(event_ids[places[self._taken]], gtids[places[self._taken]])
                     until = self._taken + 1
                 with nogil:
-                    while status == DONE and self._taken < until and (self._taken == start or self._out.size < limit):
+                    while status == DONE and self._taken < until and (
+                        self._taken == start or self._handed + self._out.size < limit
+                    ):
                         status = self._event(events, places[self._taken])
                         self._taken += 1
             if status != DONE:
@@ -148,6 +152,7 @@ cdef class CsvEncoder(Header):
             opcodes = {name: self._counts[at] for at, name in enumerate(_OPCODES) if self._counts[at]}
             return Encoded(csv, self._number, opcodes, self._conversions())
         finally:
+            self._sink, self._hands_over = None, False
             self._give_back()
 
     @final
@@ -184,6 +189,8 @@ cdef class CsvEncoder(Header):
             else:
                 status = self._insert(&data, end) if kind == INSERT else self._image(&data, end, DELETED)
                 images += 1
+            if status == DONE and self._hands_over and self._out.size >= MUCH:
+                status = self._hand_over()
             if status != DONE:
                 return status
         if events.counts != NULL and images != <int64_t>events.counts[at] * (2 if kind == UPDATE else 1):

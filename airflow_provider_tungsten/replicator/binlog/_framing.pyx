@@ -85,10 +85,16 @@ cdef class EventSink:
 
 cdef class _List(EventSink):
     cdef list events
+    cdef bint rows
 
     cdef int take(self, const RawEvent* event, str file) except -1:
-        self.events.append(event_of(event, file))
+        self.events.append(event_of(event, file) if self.rows or not _is_rows(event.kind) else _event(event, file, b""))
         return 0
+
+
+cdef inline bint _is_rows(int kind) noexcept nogil:
+    """Versions 1 and 2, partial ones, and MariaDB's compressed ones."""
+    return 23 <= kind <= 25 or 30 <= kind <= 32 or kind == 39 or 166 <= kind <= 171
 
 
 cdef inline int _append(Buffer* buffer, const uint8_t* data, size_t size) except -1:
@@ -135,8 +141,9 @@ cdef class EventStream:
     def pending(self):
         return self._pending.size + self._joined.size
 
-    def feed(self, const uint8_t[::1] chunk not None):
+    def feed(self, const uint8_t[::1] chunk not None, *, bint rows=True):
         sink = _List()
+        sink.rows = rows
         sink.events = []
         self.feed_to(sink, chunk)
         return sink.events

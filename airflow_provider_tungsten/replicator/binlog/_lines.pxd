@@ -29,6 +29,9 @@ cdef enum AddedValue:
     TEXT_VALUE
 
 cdef enum:
+    # As much text is handed over, and of a long value written at a time; all columns' values of no more are not much.
+    MUCH = 1 << 22
+    LITTLE = 1 << 10
     # A column that filters added, but for a constant's text; its separator included.
     ADDED_ROOM = 64
 
@@ -90,6 +93,10 @@ cdef class Lines(Values):
     cdef vector[Added] _ending
     # What stands behind the table's columns in the lines of an event.
     cdef Piece _back
+    # Who takes much text before there is more of it; bytes that it took.
+    cdef object _sink
+    cdef bint _hands_over
+    cdef size_t _handed
 
     cdef int _prepare_dialect(self, dialect) except -1
     cdef int _mark(self, uint8_t bit, characters) except -1
@@ -100,6 +107,8 @@ cdef class Lines(Values):
     cdef bytes _field_of(self, name, text)
     cdef int _borrow(self) except -1
     cdef object _taken_out(self)
+    @final
+    cdef Status _hand_over(self) noexcept nogil
     cdef void _give_back(self)
     cdef dict _conversions(self)
     cdef int _refuse(self, name, Status status) except -1
@@ -129,6 +138,10 @@ cdef class Lines(Values):
     cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil
     @final
     cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil
+    @final
+    cdef Status _put_long(self, const uint8_t* data, size_t size, uint8_t seen, bint quoted) noexcept nogil
+    @final
+    cdef Status _put_long_hexadecimal(self, const uint8_t* data, size_t size) noexcept nogil
     @final
     cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil
     @final

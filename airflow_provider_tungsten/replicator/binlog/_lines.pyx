@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
-from airflow_provider_tungsten.replicator.binlog._images cimport Field, find_value
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
 from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, put, reserve
 from airflow_provider_tungsten.replicator.binlog._transforms cimport NOT_DONE, NULLED, Outcome, Transforms
 from airflow_provider_tungsten.replicator.binlog._values cimport (
@@ -240,6 +240,18 @@ cdef class Lines(Values):
         self._out.size = self._out.capacity = 0
         return memoryview(text)
 
+    cdef Status _hand_over(self) noexcept nogil:
+        """Behind it there is no room reserved. Whoever gets a refusal later throws away what was handed over."""
+        with gil:
+            try:
+                self._handed += self._out.size
+                self._sink(self._taken_out())
+                self._out.size = 0
+            except BaseException as error:
+                self._transforms.error = error
+                return RAISED
+        return DONE
+
     cdef void _give_back(self):
         _trim(&self._out)
         _trim(&self._scratch)
@@ -293,6 +305,12 @@ cdef class Lines(Values):
             if self._actions[at] == WRITE and is_null:
                 self._put_null()
             elif self._actions[at] != LEAVE_OUT:
+                if size > LITTLE and self._out.size >= MUCH and self._hands_over:
+                    status = self._hand_over()
+                    if status == DONE and not reserve(&self._out, self._room):
+                        status = NO_MEMORY
+                    if status != DONE:
+                        return status
                 if self._actions[at] == WRITE:
                     status = _put_value(self, &self._fields[at], data[0], size)
                 else:
@@ -459,6 +477,8 @@ cdef class Lines(Values):
             if self._quotes == NEVER:
                 return IS_NULL_TEXT
             quoted = True
+        if self._hands_over and size > MUCH:
+            return self._put_long(data, size, seen, quoted)
         if not reserve(&self._out, 2 * size + 2 + self._room):
             return NO_MEMORY
         out = put_mark(self._quote, self._out.data + self._out.size, quoted)
@@ -469,6 +489,47 @@ cdef class Lines(Values):
         out = put_mark(self._quote, out, quoted)
         self._out.size = out - self._out.data
         return DONE
+
+    cdef Status _put_long(self, const uint8_t* data, size_t size, uint8_t seen, bint quoted) noexcept nogil:
+        """Likewise, so that little of it is in memory at a time."""
+        cdef const uint8_t* end = data + size
+        cdef size_t step
+        cdef char* out
+        cdef Status status
+        if not reserve(&self._out, 1):
+            return NO_MEMORY
+        self._out.size = put_mark(self._quote, self._out.data + self._out.size, quoted) - self._out.data
+        while data < end:
+            if self._out.size >= MUCH:
+                status = self._hand_over()
+                if status != DONE:
+                    return status
+            step = min(<size_t>(end - data), <size_t>MUCH)
+            if not reserve(&self._out, 2 * step + 1 + self._room):
+                return NO_MEMORY
+            out = self._out.data + self._out.size
+            out = self._put_escaped(out, data, step) if seen & ESCAPE_IT else put(out, <const char*>data, step)
+            self._out.size = out - self._out.data
+            data += step
+        self._out.size = put_mark(self._quote, self._out.data + self._out.size, quoted) - self._out.data
+        return DONE
+
+    cdef Status _put_long_hexadecimal(self, const uint8_t* data, size_t size) noexcept nogil:
+        """The same of bytes."""
+        cdef const uint8_t* end = data + size
+        cdef size_t step
+        cdef Status status = DONE
+        if size > self._limits.binary:
+            return self._too_long(self._limits.binary)
+        while data < end and status == DONE:
+            if self._out.size >= MUCH:
+                status = self._hand_over()
+                if status != DONE:
+                    return status
+            step = min(<size_t>(end - data), <size_t>MUCH // 2)
+            status = self._hexadecimal(data, step, 0, &self._out)
+            data += step
+        return status
 
     cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil:
         cdef size_t at
@@ -509,7 +570,10 @@ cdef inline Status _put_value(Lines self, const Field* field, const uint8_t* dat
     if self._quotes == ALWAYS:
         self._out.data[self._out.size] = self._quote
         self._out.size += 1
-    status = self._value(field, data, size, &self._out)
+    if self._hands_over and size > MUCH and field.op == Op.HEXADECIMAL:
+        status = self._put_long_hexadecimal(data, size)
+    else:
+        status = self._value(field, data, size, &self._out)
     if status == DONE:
         if self._quotes == ALWAYS:
             self._out.data[self._out.size] = self._quote

@@ -27,6 +27,7 @@ cdef inline void _give_back(Buffer* buffer) noexcept:
 
 cdef class RowReader(Values):
     cdef Buffer _plain
+    cdef size_t _most
 
     def __cinit__(self):
         self._plain.data = self._scratch.data = NULL
@@ -40,10 +41,11 @@ cdef class RowReader(Values):
         Values.__init__(self, table, names, fields, None, None, None, False, False)
         self._room = PLAIN_ROOM
 
-    def images(self, const uint8_t[::1] payload not None):
+    def images(self, const uint8_t[::1] payload not None, most=None):
         cdef const uint8_t* data
         cdef const uint8_t* end
         images = []
+        self._most = <size_t>-1 // 8 if most is None else most
         if payload.shape[0] == 0:
             return images
         data, end = &payload[0], &payload[0] + payload.shape[0]
@@ -80,11 +82,15 @@ cdef class RowReader(Values):
     cdef str _read(self, const Field* field, const uint8_t* data, size_t size):
         cdef Status status
         if field.op == Op.HEXADECIMAL and not field.detail:
-            return PyMemoryView_FromMemory(<char*>data, size, PyBUF_READ).hex()  # may be large: not to be made twice
+            # May be large: not to be made twice.
+            return PyMemoryView_FromMemory(<char*>data, min(size, self._most // 2 + 1), PyBUF_READ).hex()
         self._plain.size = 0
         status = self._value(field, data, size, &self._plain)
+        if status == TEXT and self._size > 4 * (self._most + 1):
+            # A character that is cut there is left out; there are enough before it.
+            return PyUnicode_DecodeUTF8(<const char*>self._text, 4 * (self._most + 1), b"ignore")
         if status == TEXT:
             return PyUnicode_DecodeUTF8(<const char*>self._text, self._size, NULL)
         if status != DONE:
             self._raise(status)
-        return PyUnicode_DecodeUTF8(self._plain.data, self._plain.size, NULL)
+        return PyUnicode_DecodeUTF8(self._plain.data, min(self._plain.size, self._most + 1), NULL)

@@ -52,7 +52,7 @@ class EventStream(_framing.EventStream):
     file's end: it is cut short); ``ended``: an EOF packet was seen, a non-blocking dump has
     reached the head; ``error``: errno, SQL state and message of an ERR packet.
 
-    :meth:`feed` takes what one read gave and returns the events that are complete.
+    :meth:`feed` takes what one read gave and returns the events that are complete, with ``rows=False`` those of rows without bodies.
 
     :raises CorruptLogError: packets or events do not fit together, an offset or a checksum is wrong; names file:position.
     :raises UnsupportedError: a log of a format before MySQL 5.1, or an unknown checksum.
@@ -73,9 +73,9 @@ class Dump:
         return self._chunks
 
     def events(self) -> Iterator[Event]:
-        """All events, for whoever wants them one by one."""
+        """All events, for whoever wants them one by one; those of rows, which may be large, without their bodies."""
         for chunk in self._chunks:
-            yield from self.stream.feed(chunk)
+            yield from self.stream.feed(chunk, rows=False)
 
 
 class _Payload(NamedTuple):

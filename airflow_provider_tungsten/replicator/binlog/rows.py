@@ -141,7 +141,8 @@ class CsvEncoder(_csv.CsvEncoder):
     ``titles(names)`` → the line that names the columns, header included.
 
     ``encode_run(run, start, row_id=, limit=)`` → `Encoded` and how many events it is made of: the same for a run's events
-    (`thl.columns.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. Where it raises, ``failed`` is the place
+    (`thl.columns.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. A ``sink`` is
+    called with text when there are 4 MiB of it; what is left then is in the `Encoded`. Where it raises, ``failed`` is the place
     of the event among the run's columns.
 
     :raises UnsupportedError: column types or character sets that have no text yet; names them and how to exclude them.
@@ -211,13 +212,16 @@ class RowReader(_reader.RowReader):
         check_supported(definition)
         super().__init__(definition.name, names(definition), fields(definition, numbers))
 
-    def rows(self, payload: bytes | bytearray | memoryview, kind: str) -> list[tuple[str | None, ...]]:
+    def rows(
+        self, payload: bytes | bytearray | memoryview, kind: str, *, most: int | None = None
+    ) -> list[tuple[str | None, ...]]:
         """Every image in the order of the log, None for NULL; of an update the old and the new row take turns.
 
+        :param most: characters that are wanted of a text: of a longer one there are more than these, and perhaps not all.
         :raises ValueRefused: bytes that are no character of their character set.
         :raises CorruptLogError: the images do not fit the payload exactly, or hold what is no value of their type.
         """
-        images = self.images(payload)
+        images = self.images(payload, most)
         if kind == "update" and len(images) % 2:
             raise CorruptLogError("an update without its new row")
         return images

@@ -117,4 +117,5 @@ def _printer(service: str, headers: bool, specs: bool, sql: bool, as_json: bool)
 def _print_events(events: Iterator[ThlEvent], show: Callable[[ThlEvent], str]) -> None:
     for event in events:
         sys.stdout.write(show(event) + "\n")
+        del event  # or it would be in memory beside the next
     sys.stdout.flush()

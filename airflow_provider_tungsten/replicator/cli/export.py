@@ -68,6 +68,7 @@ def export(
             for event in log.read(begin, end):
                 if chosen is None or chosen.includes(event.schema_name, event.table_name):
                     files.add(event)
+                del event  # or it would be in memory beside the next
         if table and not any(files.records.values()):
             output.warn(f"seqnos {begin} to {end} have no row of {', '.join(table)}")
         if place is not None:

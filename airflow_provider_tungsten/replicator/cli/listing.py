@@ -33,16 +33,17 @@ def _reader(definition: str) -> RowReader:
     return RowReader(TableDefinition.from_json(definition))
 
 
-def rows_of(event: ThlEvent) -> list[Row]:
+def rows_of(event: ThlEvent, most: int | None = None) -> list[Row]:
     """Of every row its image before and after the change, as canonical texts; None where the change has none.
 
+    :param most: characters that are wanted of a text, as :class:`RowReader` has it.
     :raises DataError: bytes that are no text in their column's character set.
     :raises CorruptLogError: images that do not fit the table's definition.
     """
     if event.kind not in ROW_KINDS or not event.definition:
         return []
     try:
-        images = _reader(event.definition).rows(event.payload or b"", event.kind)
+        images = _reader(event.definition).rows(event.payload or b"", event.kind, most=most)
     except ValueRefused as error:
         raise DataError(
             f"seqno {event.seqno}, {event.schema_name}.{event.table_name}: {error}; -headers shows the event without its rows"
@@ -120,7 +121,7 @@ def _row_lines(event: ThlEvent, specs: bool) -> Iterator[str]:
         _spec(number, column) if specs else f"{number}: {column.name}"
         for number, column in enumerate(columns_of(event), 1)
     ]
-    for number, (before, after) in enumerate(rows_of(event)):
+    for number, (before, after) in enumerate(rows_of(event, MOST_CHARACTERS)):
         yield f" - ROW# = {number}"
         for label, image in (("COL", after), ("KEY", before)):
             if image is not None:
@@ -145,7 +146,7 @@ def metadata(event: ThlEvent, service: str) -> dict[str, str]:
 
 
 def statement(event: ThlEvent) -> str:
-    return (event.payload or b"").decode()
+    return bytes(event.payload or b"").decode()
 
 
 def shown(value: str) -> str:

@@ -62,9 +62,12 @@ _PLACE = {name: place for place, name in enumerate(_TYPES)}
 
 
 def to_table(events: Sequence[ThlEvent]) -> pa.Table:
-    """The events, at least one, as a table of ``SCHEMA``; ``payload_bytes`` is counted here."""
+    """The events, at least one, as a table of ``SCHEMA``; ``payload_bytes`` is counted here, but for what is in pieces."""
     columns: list[Any] = list(zip(*events, strict=True))
-    columns[-1] = [len(payload) if payload else 0 for payload in columns[_PLACE["payload"]]]
+    columns[-1] = [
+        max(whole, len(payload or b""))
+        for whole, payload in zip(columns[-1], columns[_PLACE["payload"]], strict=True)
+    ]
     options = columns[_PLACE["options"]]
     columns[_PLACE["options"]] = [None if pairs is None else list(pairs.items()) for pairs in options]
     arrays = [
@@ -80,8 +83,35 @@ def _payloads(payloads: Sequence[bytes | None]) -> pa.Array:
     """One alone, which may be large, is not copied."""
     if len(payloads) > 1 or payloads[0] is None:
         return pa.array(payloads, _PAYLOAD)
-    ends = pa.array([0, len(payloads[0])], pa.int32()).buffers()[1]
-    return pa.Array.from_buffers(_PAYLOAD, 1, [None, ends, pa.py_buffer(payloads[0])])
+    return one_payload(payloads[0])
+
+
+def one_payload(payload: bytes | memoryview) -> pa.Array:
+    """The column of one event; not copied."""
+    ends = pa.array([0, len(payload)], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(_PAYLOAD, 1, [None, ends, pa.py_buffer(payload)])
+
+
+def contents(payload: pa.Array) -> tuple[pa.Array, memoryview]:
+    """Of a column where each event's bytes begin, and where the last ones end; and all bytes, beginning at the first."""
+    _, offsets, data = payload.buffers()
+    ends = pa.Array.from_buffers(pa.int32(), len(payload) + 1, [None, offsets], offset=payload.offset)
+    start, end = ends[0].as_py(), ends[-1].as_py()
+    return pc.subtract(ends, pa.scalar(start, pa.int32())), memoryview(data or b"").cast("B")[start:end]
+
+
+def are_continued(kinds: pa.DictionaryArray) -> pa.Array:
+    """Per record whether it is a piece that continues the one before."""
+    return pc.equal(kinds.indices, pc.index(kinds.dictionary, str(Kind.CONTINUED))).fill_null(False)
+
+
+def _continued(table: pa.Table) -> pa.ChunkedArray:
+    return pa.chunked_array(list(map(are_continued, table.column("kind").chunks)), pa.bool_())
+
+
+def has_pieces(table: pa.Table) -> bool:
+    """Whether the table holds pieces of an event that continue it."""
+    return bool(pc.any(_continued(table)).as_py())
 
 
 def to_tables(events: Iterable[ThlEvent]) -> Iterator[pa.Table]:
@@ -149,13 +179,12 @@ def _labels(tables: pa.Array, labels: list[str | None]) -> pa.DictionaryArray:
 
 def to_events(table: pa.Table) -> Iterator[ThlEvent]:
     """The rows of a table of ``SCHEMA``, or of one that lacks ``payload``: then it is None everywhere."""
-    batches = table.to_batches()
-    del table  # or payloads would be in memory twice
-    while batches:
-        yield from _events(batches.pop(0))
+    for batch in table.to_batches():
+        yield from events_of(batch)
 
 
-def _events(batch: pa.RecordBatch) -> Iterator[ThlEvent]:
+def events_of(batch: pa.RecordBatch) -> Iterator[ThlEvent]:
+    """Likewise; a large payload, alone in its batch, stays where it is."""
     columns = [
         _values(batch.column(name), type_) if name in batch.schema.names else [None] * len(batch)
         for name, type_ in _TYPES.items()
@@ -168,6 +197,8 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
         # One object per distinct text: a definition of a kilobyte is not made anew for every row.
         labels = [*column.dictionary.to_pylist(), None]
         return [labels[index] for index in column.indices.fill_null(-1).to_pylist()]
+    if type_ == _PAYLOAD and len(column) == 1 and column.nbytes > ALONE:
+        return [contents(column)[1]]
     if type_ == _TIME:
         column = column.cast(pa.int64())
     if type_ == _OPTIONS:
@@ -309,7 +340,10 @@ class _Window:
         self._is_joined = True
 
     def has_room(self, batch: pa.RecordBatch) -> bool:
-        return not self._groups or (self._is_joined and self._bytes + batch.nbytes <= WINDOW_BYTES)
+        """A large one needs none but its own."""
+        if not self._groups:
+            return True
+        return self._is_joined and batch.nbytes <= ALONE and self._bytes + batch.nbytes <= WINDOW_BYTES
 
     @property
     def is_large(self) -> bool:
@@ -322,13 +356,11 @@ class _Window:
             raise CorruptLogError(
                 "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
             )
-        payload = batch.column("payload").fill_null(b"")
-        _, offsets, data = payload.buffers()
-        ends = pa.Array.from_buffers(pa.int32(), len(payload) + 1, [None, offsets], offset=payload.offset)
-        start, end = ends[0].as_py(), ends[-1].as_py()
-        self._ends.append(pc.add(ends[1:], pa.scalar(self._filled - start, pa.int32())))
-        self._take(memoryview(data or b"").cast("B")[start:end])
-        self._is_joined = end - start < len(batch.column("definition").dictionary) * RUN_BYTES
+        ends, images = contents(batch.column("payload").fill_null(b""))
+        self._ends.append(pc.add(ends[1:], pa.scalar(self._filled, pa.int32())))
+        self._take(images)
+        enough = min(ALONE, len(batch.column("definition").dictionary) * RUN_BYTES)
+        self._is_joined = len(images) < enough
         self._bytes += batch.nbytes
         group = pa.Table.from_batches([batch.select(_OF_RUNS)])
         self._groups.append(group.append_column("code", kinds))
@@ -458,14 +490,15 @@ def is_continuous(table: pa.Table) -> bool:
 
 
 def count_by_table(table: pa.Table) -> dict[tuple[str, str], tuple[int, int]]:
-    """Events and rows of every (schema, table) that has any."""
+    """Events and rows of every (schema, table) that has any; an event in pieces is one."""
     keys = ["schema_name", "table_name"]
-    columns = {name: table.column(name).cast(pa.string()) for name in keys} | {"rows": table.column("rows")}
+    rows = pc.if_else(_continued(table), None, table.column("rows"))
+    columns = {name: table.column(name).cast(pa.string()) for name in keys} | {"rows": rows}
     counted = (
         pa.table(columns).group_by(keys, use_threads=False).aggregate([("rows", "count"), ("rows", "sum")])
     )
     return {
-        (row["schema_name"], row["table_name"]): (row["rows_count"], row["rows_sum"])
+        (row["schema_name"], row["table_name"]): (row["rows_count"], row["rows_sum"] or 0)
         for row in counted.to_pylist()
         if row["table_name"]
     }

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     START = "start"
     POSITION = "position"
     GAP = "gap"
+    CONTINUED = "continued"
 
 
 ROW_KINDS = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE})
@@ -33,6 +34,8 @@ class ThlEvent(NamedTuple):
     ``definition``), or a statement's text in UTF-8. ``rows`` counts rows (an update's pair is one).
     ``payload_bytes`` is the payload's length: whoever writes a segment fills it, whoever scans has it without reading
     the payload.
+
+    In a segment a large event of rows lies in pieces (see :mod:`~.thl.pieces`); whoever reads the log meets it whole.
     """
 
     seqno: int
@@ -51,7 +54,7 @@ class ThlEvent(NamedTuple):
     shard_id: str
     rows: int
     definition: str | None
-    payload: bytes | None
+    payload: bytes | memoryview | None
     options: dict[str, str] | None
     payload_bytes: int = 0
 

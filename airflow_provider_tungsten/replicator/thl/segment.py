@@ -20,8 +20,11 @@ import pyarrow.parquet as pq
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError, TungstenError
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
+from airflow_provider_tungsten.replicator.thl.pieces import joined, joined_events
 
-FORMAT = 1
+# 2: events of rows may lie in pieces. A segment without any says 1, which older versions of the package read.
+FORMAT = 2
+WITHOUT_PIECES = 1
 _METADATA = "tungsten."
 _FIRST_DIGITS = 19
 
@@ -56,6 +59,7 @@ class SegmentInfo:
     :param resume: where the source is read on behind this segment.
     :param writer: token of who wrote it.
     :param tables: events and rows by (schema, table).
+    :param format: of the file.
     """
 
     uuid: str
@@ -73,6 +77,7 @@ class SegmentInfo:
     resume: Resume
     writer: str
     tables: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict, compare=False)
+    format: int = WITHOUT_PIECES
 
     @property
     def key(self) -> str:
@@ -81,7 +86,6 @@ class SegmentInfo:
     def to_metadata(self) -> dict[str, str]:
         """Key-value metadata of the Parquet footer: plain numbers and texts, and JSON for ``resume`` and ``tables``."""
         body = asdict(self) | {
-            "format": FORMAT,
             "resume": json.dumps(self.resume.to_dict(), sort_keys=True),
             "tables": json.dumps([[*name, *counts] for name, counts in sorted(self.tables.items())]),
         }
@@ -96,8 +100,10 @@ class SegmentInfo:
             for key, value in metadata.items()
             if key.startswith(prefix)
         }
-        if (version := found.pop("format")) != str(FORMAT):
-            raise ValueError(f"format {version}, and this version of the package reads format {FORMAT}")
+        if (version := found["format"]) not in (str(WITHOUT_PIECES), str(FORMAT)):
+            raise ValueError(
+                f"format {version}, and this version of the package reads formats up to {FORMAT}"
+            )
         numbers: dict[str, Any] = {
             name: int(found.pop(name)) for name, type_ in cls.__annotations__.items() if type_ == "int"
         }
@@ -165,10 +171,12 @@ def _writable() -> Iterator[None]:
         ) from error
 
 
-def _give_back(table: pa.Table) -> None:
-    """What Arrow keeps of the memory in which a large row group was encoded or decoded."""
-    if table.nbytes > columns.ALONE:
+def _give_back(table: pa.Table) -> bool:
+    """What Arrow keeps of the memory in which a row group of large rows was encoded or decoded; whether it holds pieces."""
+    has_pieces = columns.has_pieces(table)
+    if has_pieces or table.nbytes > columns.ALONE:
         pa.default_memory_pool().release_unused()
+    return has_pieces
 
 
 class SegmentFile:
@@ -176,6 +184,7 @@ class SegmentFile:
 
     def __init__(self) -> None:
         self.events = 0
+        self.has_pieces = False
         self.tables: dict[tuple[str, str], tuple[int, int]] = {}
         self.file: BinaryIO = tempfile.TemporaryFile(prefix="tungsten-")
         # Arrow's own descriptor of it: what it hands to a file of Python it copies.
@@ -199,7 +208,7 @@ class SegmentFile:
         """The next row group."""
         with _writable():
             self._parquet.write_table(table, row_group_size=len(table))
-        _give_back(table)
+        self.has_pieces = _give_back(table) or self.has_pieces
         self.events += len(table)
         for name, (events, rows) in columns.count_by_table(table).items():
             before = self.tables.get(name, (0, 0))
@@ -265,7 +274,8 @@ class SegmentReader:
     def _read(self, group: int, names: Sequence[str] | None) -> pa.Table:
         with _readable(self._place):
             table = self._parquet.read_row_group(group, columns=names, use_threads=False)
-        _give_back(table)
+        if names is None:
+            _give_back(table)
         return table
 
     def events(self, first: int, last: int, *, payload: bool) -> Iterator[ThlEvent]:
@@ -273,12 +283,15 @@ class SegmentReader:
 
         :param payload: False: it is None, and its column is not read.
         """
-        tables = self._tables(first, last, None if payload else columns.WITHOUT_PAYLOAD)
-        return chain.from_iterable(map(columns.to_events, tables))
+        if payload:
+            return chain.from_iterable(map(columns.events_of, self.batches(first, last)))
+        records = self.batches(first, last, columns.WITHOUT_PAYLOAD)
+        return joined_events(chain.from_iterable(map(columns.events_of, records)), self._place)
 
     def batches(self, first: int, last: int, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The same events by columns, those that are named (``seqno`` must be one of them) or all."""
-        return chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
+        """The same events by columns; or of their records those columns that are named, ``seqno`` among them."""
+        found = chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
+        return joined(found, self._place) if names is None else found
 
     def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
         """One by one: whoever lets go of each before the next has one in memory."""
@@ -293,7 +306,7 @@ class SegmentReader:
                 del table
 
     def record(self, seqno: int) -> ThlEvent:
-        """The last fragment of a seqno of this segment, without its payload."""
+        """The last fragment of a seqno of this segment, as it lies there, without its payload."""
         groups = self._groups("seqno")
         group = max(number for number, (least, greatest) in enumerate(groups) if least <= seqno <= greatest)
         table = self._read(group, columns.WITHOUT_PAYLOAD)

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import structlog
 
 from airflow_provider_tungsten.replicator.errors import WriteConflictError
@@ -18,7 +17,14 @@ from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.columns import ALONE, GROUP_BYTES, GROUP_EVENTS
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
-from airflow_provider_tungsten.replicator.thl.segment import Head, SegmentFile, SegmentInfo, SegmentReader
+from airflow_provider_tungsten.replicator.thl.segment import (
+    FORMAT,
+    WITHOUT_PIECES,
+    Head,
+    SegmentFile,
+    SegmentInfo,
+    SegmentReader,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +78,7 @@ class LogWriter:
         self._before_publish = before_publish
         self._rows: list[pa.Table] = []  # not yet a row group
         self._row_bytes = self._row_count = 0
+        self._rows_alone = False
         self._tail: _Edge | None = None
         self._file: SegmentFile | None = None
         self._first: _Edge | None = None
@@ -124,11 +131,12 @@ class LogWriter:
                 )
             self._first = self._first or first
             self._tail = last
-            size = pc.sum(table.column("payload_bytes")).as_py()
+            size = table.column("payload").nbytes
             if self._row_bytes + size > ALONE:
                 self._flush()
             self._rows.append(table)
             self._row_count += len(table)
+            self._rows_alone = self._rows_alone or size > ALONE or columns.has_pieces(table)
             del table  # or it would be in memory beside the next
             self._row_bytes += size
             if self._row_bytes >= GROUP_BYTES or self._row_count >= GROUP_EVENTS:
@@ -189,16 +197,19 @@ class LogWriter:
         table = pa.concat_tables(self._rows) if len(self._rows) > 1 else self._rows[0]
         if self._file is None or self._encoder is None:
             self._file, self._encoder = SegmentFile(), ThreadPoolExecutor(1, "tungsten-thl")
-        # One group is encoded while the next is made; a third waits for them, and a large one is in memory alone.
-        alone = self._row_bytes > ALONE
+        # One group is encoded while the next is made; a third waits for them, and one of large rows is in memory alone.
+        alone = self._rows_alone
         self._wait(0 if alone else 1)
         self._encoding.append(self._encoder.submit(self._file.write, table))
         self._file_events += len(table)
         self._most_bytes += table.nbytes
         self._rows.clear()
         self._row_bytes = self._row_count = 0
+        self._rows_alone = False
         if alone:
+            del table
             self._wait(0)
+            pa.default_memory_pool().release_unused()
 
     def _wait(self, left: int) -> None:
         """Until no more than so many groups are to be encoded."""
@@ -241,6 +252,7 @@ class LogWriter:
             resume=resume,
             writer=self._token,
             tables=file.tables,
+            format=FORMAT if file.has_pieces else WITHOUT_PIECES,
         )
         self._file = self._first = self._encoder = None
         self._file_events = self._most_bytes = 0

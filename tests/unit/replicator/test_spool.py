@@ -12,6 +12,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind
 
 FRAGMENTS = [
     Fragment(Kind.DDL, TableKey("s", "t", None), 0, "CREATE TABLE t (ü int)".encode(), {"effect": "create"}),
+    Fragment(Kind.DELETE, TableKey("s", "t", "{}"), 1, b"one", whole=1 << 40),
     *(
         Fragment(kind, TableKey("s", table, f'{{"table":"{table}"}}'), number, bytes([number]) * number * 100)
         for number, (kind, table) in enumerate(
@@ -53,5 +54,5 @@ def test_a_cleared_spool_is_as_new() -> None:
         spool.add(fragment)
     spool.clear()
     assert (len(spool), list(spool), spool.on_disk) == (0, [], False)
-    spool.add(FRAGMENTS[3])
-    assert list(spool) == [FRAGMENTS[3]]
+    spool.add(FRAGMENTS[4])
+    assert list(spool) == [FRAGMENTS[4]]

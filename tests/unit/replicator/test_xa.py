@@ -136,3 +136,14 @@ def test_an_object_that_is_missing_or_cut_short_stops(tmp_path: Path) -> None:
     (tmp_path / name).unlink()
     with pytest.raises(CorruptLogError, match="is missing"):
         store(tmp_path, xa.names).take(XID, PLACE)
+
+
+def test_a_large_event_is_kept_in_its_pieces(tmp_path: Path) -> None:
+    pieces = [Fragment(Kind.UPDATE, TABLE, 1, b"one", whole=7), Fragment(Kind.CONTINUED, TABLE, 0, b"more")]
+    spool = Spool(0)
+    for piece in pieces:
+        spool.add(piece)
+    xa = store(tmp_path)
+    xa.hold(XID, 7, Prepared("f:5;1", "g:1", 1, spool))
+    xa.store()
+    assert [*store(tmp_path, xa.names).take(XID, PLACE).fragments] == pieces

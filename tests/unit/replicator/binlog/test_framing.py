@@ -6,7 +6,7 @@ import struct
 import pytest
 import zstandard
 
-from airflow_provider_tungsten.replicator.binlog.constants import EventType
+from airflow_provider_tungsten.replicator.binlog.constants import ROWS_EVENTS, EventType
 from airflow_provider_tungsten.replicator.binlog.framing import Dump, Event, EventStream, payload_events
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from tests.unit.replicator.binlog.wire import Writer, packets
@@ -27,6 +27,17 @@ def test_events_carry_header_offsets_and_body_without_checksum() -> None:
     assert (description.type, description.start) == (EventType.FORMAT_DESCRIPTION, 4)
     assert xid == (XID, 0x80, 1_700_000_000, 7, "log.000001", start, start + 31, b"12345678")
     assert xid.place == f"log.000001:{start}, XID (16)"
+
+
+def test_rows_come_without_their_bodies_where_nobody_wants_them() -> None:
+    writer = Writer()
+    kinds = [EventType.QUERY, *sorted(ROWS_EVENTS), XID]
+    data = packets([writer.description(), *(writer.event(kind, b"body") for kind in kinds)])
+    found = EventStream("log.000001", 4).feed(data, rows=False)
+    assert [event.body for event in found[1:]] == [b"body", *[b""] * len(ROWS_EVENTS), b"body"]
+    assert [event[:-1] for event in found] == [
+        event[:-1] for event in EventStream("log.000001", 4).feed(data)
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 100, 1000])

@@ -138,9 +138,9 @@ def test_a_segment_of_another_format_or_none_of_ours_is_refused(log: Log, tmp_pa
     write(log, [transaction(1)])
     path = tmp_path / SECOND_SEGMENT
     table = pq.read_table(path)
-    metadata = {**(table.schema.metadata or {}), b"tungsten.format": b"2"}
+    metadata = {**(table.schema.metadata or {}), b"tungsten.format": b"3"}
     pq.write_table(table.replace_schema_metadata(metadata), path)
-    with pytest.raises(CorruptLogError, match="format 2"):
+    with pytest.raises(CorruptLogError, match="format 3"):
         Log(LocalStorage(tmp_path), "shop").head()
     pq.write_table(table.replace_schema_metadata({}), path)
     with pytest.raises(CorruptLogError, match="not a whole segment"):
