@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 
 def labels(count: int) -> str:
     return ",".join(f"'v{number}'" for number in range(count))
 
 
+def resized() -> Iterator[str]:
+    """Columns of every type that become TEXT or BLOB beside CONVERT TO CHARACTER SET, in tables rs0, rs1…"""
+    texts = [kind for size in (63, 64, 255, 256, 5000) for kind in (f"VARCHAR({size})", f"VARBINARY({size})")]
+    labelled = [f"ENUM('{'x' * size}', 'é')" for size in (63, 64, 191, 192, 255)] + [
+        f"SET('{'x' * size}', '{'y' * size}')" for size in (31, 32, 127, 128, 255)
+    ]
+    others = (
+        "INT",
+        "BIGINT UNSIGNED",
+        "DECIMAL(61,2)",
+        "DECIMAL(62,2)",
+        "DECIMAL(63,0)",
+        "DECIMAL(64,0) UNSIGNED",
+    )
+    blobs = [f"{size}{kind}" for size in ("TINY", "", "MEDIUM", "LONG") for kind in ("TEXT", "BLOB")]
+    more = ("BIT(63)", "BIT(64)", "DOUBLE", "DATETIME(6)", "YEAR", "CHAR(70)", "BINARY(64)", "JSON", "POINT")
+    vectors = ("VECTOR(15)", "VECTOR(16)", "VECTOR(63)", "VECTOR(64)")
+    kinds = [*texts, *labelled, *others, *blobs, *more, *vectors]
+    old = ", ".join(f"c{place} {kind}" for place, kind in enumerate(kinds))
+    pairs = [
+        ("latin1", "utf8mb4"),
+        ("utf8mb4", "latin1"),
+        ("utf8mb3", "utf8mb4"),
+        ("utf8mb4", "utf8mb4"),
+        ("ucs2", "binary"),
+    ]
+    news = (
+        "TINYTEXT",
+        "MEDIUMTEXT CHARACTER SET latin1",
+        "LONGTEXT",
+        "TEXT(100) COLLATE utf8mb3_bin",
+        "BLOB",
+    )
+    for number, ((before, after), new) in enumerate(product(pairs, news)):
+        changes = ", ".join(f"MODIFY c{place} {new}" for place in range(1, len(kinds)))
+        yield f"CREATE TABLE rs{number} ({old}) CHARACTER SET {before}"
+        yield f"ALTER TABLE rs{number} CONVERT TO CHARACTER SET {after}, {changes}, ADD d {new}, CHANGE c0 c0 {new} AFTER d"
+
+
 STATEMENTS = (
+    *resized(),
+    "CREATE TABLE el (a INT, b ENUM('x') CHARACTER SET ucs2) CHARACTER SET latin1",
+    "ALTER TABLE el CONVERT TO CHARACTER SET utf8mb4, ADD c ENUM('é','y') CHARACTER SET latin1, MODIFY b SET('z', 'ö') COLLATE latin1_bin",
     "CREATE TABLE n (a TINYINT, b SMALLINT UNSIGNED, c MEDIUMINT ZEROFILL, d INT(11), e INTEGER SIGNED, f BIGINT UNSIGNED NOT NULL, g BOOL, h BOOLEAN, i INT1, j INT2, k INT3, l INT4, m INT8, n MIDDLEINT, o DECIMAL, p DEC(5), q NUMERIC(65,30) UNSIGNED, r FIXED(7,3), s FLOAT, t FLOAT(24), u FLOAT(25), v FLOAT(7,4) UNSIGNED, w DOUBLE, x DOUBLE PRECISION, y DOUBLE PRECISION(10,2), z REAL, aa FLOAT4, ab FLOAT8, ac BIT, ad BIT(64), ae BIT(9), af YEAR, ag YEAR(4), ah SERIAL)",
     "CREATE TABLE d (a DATE, b TIME, c TIME(6), d DATETIME, e DATETIME(3) DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3), f TIMESTAMP, g TIMESTAMP NULL, h TIMESTAMP(2) NOT NULL DEFAULT NOW(2), i TIMESTAMP DEFAULT '2020-01-01 00:00:00', j JSON, k JSON NOT NULL DEFAULT (json_object('a','b')))",
     "SET SESSION explicit_defaults_for_timestamp=0",

@@ -138,7 +138,8 @@ ACTIONS = st.one_of(
     st.builds("ADD {}".format, st.builds(lambda key, name: key.format(name), KEYS, NAMES)),
     st.builds("DROP KEY {}".format, st.sampled_from(["u", "a", "b", "b_2", "c"])),
     st.just("DROP PRIMARY KEY"),
-    st.builds("CONVERT TO CHARACTER SET {}".format, CHARSETS),
+    # Labels of ENUM keep their bytes: in ucs2 nobody could read them.
+    st.builds("CONVERT TO CHARACTER SET {}".format, CHARSETS.filter(lambda charset: charset != "ucs2")),
     st.builds("DEFAULT CHARACTER SET {}".format, CHARSETS),
     st.just("ALTER c SET INVISIBLE"),
 )
@@ -173,6 +174,8 @@ def test_any_history_of_a_table_leads_to_the_definitions_that_the_server_logs(
     mysql.execute("CREATE DATABASE random_ddl CHARACTER SET utf8mb4")
     try:
         run(mysql, "random_ddl", history)
-        assert differences(mysql, begin, Catalog({}, {}, whole=True)) == []
+        found = differences(mysql, begin, Catalog({}, {}, whole=True))
+        # Labels whose bytes mean something else after CONVERT are refused.
+        assert [one for one in found if "(labels of " not in one] == []
     finally:
         mysql.execute("DROP DATABASE random_ddl")

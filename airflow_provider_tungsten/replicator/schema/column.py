@@ -69,6 +69,21 @@ class ColumnSpec:
             return int((1 << 8 * _pack(self.type)) - 1)
         return self.length * _max_bytes(self.charset or UNKNOWN)
 
+    @property
+    def characters(self) -> int:
+        """Of the longest value, as MySQL counts them where types are changed; 0 for types whose values never have 64."""
+        if self.type in TEXTS or self.type in BLOBS:
+            return self.octets
+        if self.type == "enum":
+            return max(map(len, self.members))
+        if self.type == "set":
+            return sum(map(len, self.members)) + len(self.members) - 1
+        if self.type == "decimal":
+            return self.length + (self.scale > 0) + (not self.unsigned)
+        if self.type == "json" or self.type in GEOMETRIES:
+            return (1 << 32) - 1
+        return self.length * 4 if self.type == "vector" else self.length
+
     def described(self) -> Column:
         """As a table map with all names describes it. A character set that is unknown counts as one byte a character."""
         code, meta, length, scale = self._layout()
@@ -176,6 +191,16 @@ def converted(spec: ColumnSpec, charset: str) -> ColumnSpec:
         return with_charset(spec, charset)
     octets = spec.octets * _max_bytes(charset) // _max_bytes(spec.charset)
     return replace(spec, type=_fitting(TEXTS, octets), charset=charset)
+
+
+def resized(spec: ColumnSpec, before: ColumnSpec) -> ColumnSpec:
+    """A column newly declared in the place of another beside CONVERT TO CHARACTER SET: how long a TEXT or BLOB is, MySQL takes from
+    the characters that the other held, divided by its bytes a character; LONGTEXT and LONGBLOB stay what they are."""
+    for family in (TEXTS, BLOBS):
+        if spec.type in family[:-1]:
+            size = before.characters // _max_bytes(before.charset or UNKNOWN)
+            return replace(spec, type=_fitting(family, size * _max_bytes(spec.charset or UNKNOWN)))
+    return spec
 
 
 def _same_bytes(labels: tuple[str, ...], character_sets: set[str]) -> bool:

@@ -9,7 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError
-from airflow_provider_tungsten.replicator.schema.column import UNKNOWN, ColumnSpec, converted, with_charset
+from airflow_provider_tungsten.replicator.schema.column import (
+    UNKNOWN,
+    ColumnSpec,
+    converted,
+    resized,
+    with_charset,
+)
 from airflow_provider_tungsten.replicator.schema.declaration import FIRST, Declaration, Key, Part
 from airflow_provider_tungsten.replicator.schema.statement import DEFAULT, AlterTable, CreateTable
 
@@ -115,6 +121,7 @@ class _Columns:
         self._convert = convert
         self.result: list[ColumnSpec] = []
         self.names: dict[str, str | None] = {}
+        columns = {column.name.casefold(): column for column in table.columns}
         dropped = {name.casefold() for name in statement.dropped}
         renamed = {old.casefold(): new for old, new in statement.renamed}
         changed = {
@@ -133,17 +140,24 @@ class _Columns:
             raise NotUnderstoodError(f"column {missing[0]} is not known")
         for old, declaration in statement.changes:
             if old is None or declaration.position is not None:
-                self._place(self._settled(declaration), declaration.position)
+                before = None if old is None else columns[old.casefold()]
+                self._place(self._settled(declaration, before), declaration.position)
 
-    def _settled(self, declaration: Declaration) -> ColumnSpec:
-        spec = _settled(declaration, self._charset)
-        return converted(spec, self._charset) if self._convert else spec
+    def _settled(self, declaration: Declaration, before: ColumnSpec | None) -> ColumnSpec:
+        """:param before: the column that becomes this one."""
+        if not self._convert:
+            return _settled(declaration, self._charset)
+        spec = declaration.spec
+        if spec.charset not in (None, "binary"):
+            spec = replace(spec, charset=self._charset)  # another one that is named here does not count
+        spec = with_charset(spec, spec.charset or self._charset)
+        return spec if before is None or declaration.spec.length else resized(spec, before)
 
     def _keep(self, column: ColumnSpec, changed: Declaration | None, new_name: str | None) -> None:
         if changed is not None:
             self.names[column.name.casefold()] = changed.spec.name
             if changed.position is None:
-                self.result.append(self._settled(changed))
+                self.result.append(self._settled(changed, column))
             return
         self.names[column.name.casefold()] = name = new_name or column.name
         kept = converted(column, self._charset) if self._convert else column
