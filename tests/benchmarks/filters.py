@@ -22,7 +22,7 @@ from airflow_provider_tungsten.replicator.binlog.output import (
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.filters.python import Change, RowStep
 from airflow_provider_tungsten.replicator.filters.rows import RowFilters
-from airflow_provider_tungsten.replicator.thl.columns import RowRun
+from airflow_provider_tungsten.replicator.thl.runs import RowRun
 
 ROWS = 100_000
 TURNS = 5

@@ -51,9 +51,9 @@ from airflow_provider_tungsten.replicator.errors import (
 from airflow_provider_tungsten.replicator.filters.rows import RowFilters
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.storage import Storage
-from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log
+from airflow_provider_tungsten.replicator.thl.runs import RowRun
 
 logger = structlog.get_logger(__name__)
 Progress = Callable[[int, int], None]

@@ -18,7 +18,17 @@ from libcpp.unordered_map cimport unordered_map
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._fragments cimport Fragments
-from airflow_provider_tungsten.replicator.binlog._framing cimport EventSink, RawEvent, event_of, view_of
+from airflow_provider_tungsten.replicator.binlog._framing cimport (
+    DELETE_ROWS,
+    DELETE_ROWS_V1,
+    PARTIAL_UPDATE_ROWS,
+    WRITE_ROWS,
+    WRITE_ROWS_V1,
+    EventSink,
+    RawEvent,
+    event_of,
+    view_of,
+)
 from airflow_provider_tungsten.replicator.binlog._images cimport RowLayout, little_endian
 from airflow_provider_tungsten.replicator.binlog.events import Event, Gtid
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
@@ -29,13 +39,8 @@ cdef enum:
     QUERY = 2
     XID = 16
     TABLE_MAP = 19
-    WRITE_ROWS_V1 = 23
-    DELETE_ROWS_V1 = 25
-    WRITE_ROWS = 30
-    DELETE_ROWS = 32
     GTID = 33
     ANONYMOUS_GTID = 34
-    PARTIAL_UPDATE_ROWS = 39
     TRANSACTION_PAYLOAD = 40
 
 cdef enum:

@@ -3,6 +3,17 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
 
 
+# Of rows: first and last of each version's three.
+cdef enum:
+    WRITE_ROWS_V1 = 23
+    DELETE_ROWS_V1 = 25
+    WRITE_ROWS = 30
+    DELETE_ROWS = 32
+    PARTIAL_UPDATE_ROWS = 39
+    WRITE_ROWS_COMPRESSED_V1 = 166
+    DELETE_ROWS_COMPRESSED = 171
+
+
 cdef struct RawEvent:
     int kind
     uint16_t flags

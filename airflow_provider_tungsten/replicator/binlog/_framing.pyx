@@ -93,8 +93,10 @@ cdef class _List(EventSink):
 
 
 cdef inline bint _is_rows(int kind) noexcept nogil:
-    """Versions 1 and 2, partial ones, and MariaDB's compressed ones."""
-    return 23 <= kind <= 25 or 30 <= kind <= 32 or kind == 39 or 166 <= kind <= 171
+    return (
+        WRITE_ROWS <= kind <= DELETE_ROWS or WRITE_ROWS_V1 <= kind <= DELETE_ROWS_V1 or kind == PARTIAL_UPDATE_ROWS
+        or WRITE_ROWS_COMPRESSED_V1 <= kind <= DELETE_ROWS_COMPRESSED
+    )
 
 
 cdef inline int _append(Buffer* buffer, const uint8_t* data, size_t size) except -1:

@@ -141,7 +141,7 @@ class CsvEncoder(_csv.CsvEncoder):
     ``titles(names)`` → the line that names the columns, header included.
 
     ``encode_run(run, start, row_id=, limit=)`` → `Encoded` and how many events it is made of: the same for a run's events
-    (`thl.columns.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. A ``sink`` is
+    (`thl.runs.RowRun`) from the one at ``run.places[start]`` on, at least one, until there are ``limit`` bytes. A ``sink`` is
     called with text when there are 4 MiB of it; what is left then is in the `Encoded`. Where it raises, ``failed`` is the place
     of the event among the run's columns.
 

@@ -15,7 +15,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import KINDS, RowLayout, R
 from airflow_provider_tungsten.replicator.errors import DataError
 from airflow_provider_tungsten.replicator.filters.python import Change, RowStep, Texts
 from airflow_provider_tungsten.replicator.filters.values import BINARIES
-from airflow_provider_tungsten.replicator.thl.columns import RowRun
+from airflow_provider_tungsten.replicator.thl.runs import RowRun
 
 Row = Sequence[str | None]
 Image = dict[int, str | None] | None  # by index among the logged columns

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_tungsten.replicator.binlog._fragments import Buffer
-from airflow_provider_tungsten.replicator.binlog.rows import KINDS
-from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.spool import TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 
@@ -23,9 +17,6 @@ GROUP_BYTES = 8 * 1024 * 1024
 GROUP_EVENTS = 16_384
 # A row group of more takes several times its size where it is written or read: it is in memory alone then.
 ALONE = 2 * GROUP_BYTES
-# What is read at a time where each table's rows are wanted together and a row group has less of each than this.
-RUN_BYTES = 256 * 1024
-WINDOW_BYTES = 64 * 1024 * 1024
 
 UNKNOWN_SHARD = "#UNKNOWN"
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -56,7 +47,6 @@ _TYPES: dict[str, pa.DataType] = {
 SCHEMA = pa.schema([pa.field(name, type_) for name, type_ in _TYPES.items()])
 REPETITIVE = ["source_id", *(name for name, type_ in _TYPES.items() if type_ == _LABEL)]
 WITHOUT_PAYLOAD = [name for name in _TYPES if name != "payload"]
-_OF_RUNS = ["schema_name", "table_name", "definition", "seqno", "commit_ts", "rows", "event_id", "gtid"]
 Taken = tuple[int, dict[str, Any], dict[int, dict[str, str]]]
 _PLACE = {name: place for place, name in enumerate(_TYPES)}
 
@@ -209,215 +199,7 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
     return values
 
 
-@dataclass(frozen=True)
-class RowRun:
-    """Row events of one table and definition out of a piece of a segment: a view of its columns, nothing copied.
-
-    :param places: of the events in the columns, in the order of the log; uint64.
-    :param kinds: uint8, places in ``binlog.rows.KINDS``.
-    :param seqnos, commits: int64, commit times in microseconds.
-    :param counts: rows of each event, int32.
-    :param offsets: of each event's row images in ``payload``, int32, and one behind the last.
-    :param is_last: no event of that table and definition follows in the range that is read.
-    """
-
-    schema_name: str
-    table_name: str
-    definition: str
-    places: memoryview
-    batch: pa.RecordBatch
-    kinds: memoryview
-    seqnos: memoryview
-    commits: memoryview
-    counts: memoryview
-    offsets: memoryview
-    payload: memoryview
-    is_last: bool = field(default=False, kw_only=True)
-    _strings: dict[str, list[str | None]] = field(
-        default_factory=dict, repr=False, compare=False, kw_only=True
-    )
-
-    @property
-    def event_ids(self) -> list[str | None]:
-        return self._texts("event_id")
-
-    @property
-    def gtids(self) -> list[str | None]:
-        return self._texts("gtid")
-
-    def _texts(self, name: str) -> list[str | None]:
-        """Of all events in the columns; made once for all runs of them."""
-        if name not in self._strings:
-            self._strings[name] = self.batch.column(name).to_pylist()
-        return self._strings[name]
-
-    @cached_property
-    def rows(self) -> int:
-        places = pa.Array.from_buffers(pa.uint64(), len(self.places), [None, pa.py_buffer(self.places)])
-        return int(pc.sum(self.batch.column("rows").take(places), min_count=0).as_py())
-
-    def piece(self, start: int, end: int) -> RowRun:
-        """The run's events from the one at ``places[start]`` to the one before ``places[end]``."""
-        return replace(self, places=self.places[start:end])
-
-    def rewritten(self, rewrite: Callable[[memoryview, int, int], bytes]) -> RowRun:
-        """The run with other row images.
-
-        :param rewrite: from an event's row images, its kind and its count of rows.
-        """
-        images, offsets = [], array("i", [0]) * (len(self.kinds) + 1)
-        place = size = 0
-        for number in self.places:
-            changed = rewrite(
-                self.payload[self.offsets[number] : self.offsets[number + 1]],
-                self.kinds[number],
-                self.counts[number],
-            )
-            images.append(changed)
-            offsets[place : number + 1] = array("i", [size]) * (number + 1 - place)
-            size += len(changed)
-            place = number + 1
-        offsets[place:] = array("i", [size]) * (len(offsets) - place)
-        return replace(self, offsets=memoryview(offsets), payload=memoryview(b"".join(images)))
-
-
-def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
-    """The rows of batches of ``SCHEMA``, one behind the other: row events as runs, one a table, the tables in the order in which
-    they first appear; what is no row event comes before them, one by one.
-
-    A run costs as much as a hundred rows, an event in it little more than its row images. So where row groups make runs of less
-    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. A run is good until the next is asked for:
-    its memory is used again.
-    """
-    room = _room()
-    window = _Window(room)
-    for batch in batches:
-        kinds = _codes(batch.column("kind"))
-        places = pc.indices_nonzero(pc.less(kinds, len(KINDS)))
-        if len(places) < len(batch):
-            others = pc.indices_nonzero(pc.equal(kinds, len(KINDS)))
-            yield from to_events(pa.Table.from_batches([batch.take(others)]))
-            batch, kinds = batch.take(places), kinds.take(places)
-        if not window.has_room(batch):
-            yield from window.runs(is_last=False)
-            window = _Window(room)
-        if len(batch):
-            window.add(batch, kinds)
-        del batch, kinds, places  # or they would be in memory beside the next
-        if window.is_large:
-            yield from window.runs(is_last=False)
-            room = _room()  # large ones take memory enough
-            window = _Window(room)
-    yield from window.runs(is_last=True)
-
-
-def _room() -> memoryview:
-    """For a window. Pages of it that are never touched take no memory."""
-    return memoryview(pa.allocate_buffer(WINDOW_BYTES)).cast("B")
-
-
-def _codes(column: pa.DictionaryArray) -> pa.Array:
-    """Per event its place in ``KINDS``, or one behind them."""
-    labels = column.dictionary.to_pylist()
-    codes = pa.array([KINDS.index(label) if label in KINDS else len(KINDS) for label in labels], pa.uint8())
-    return codes.take(column.indices).fill_null(len(KINDS))
-
-
-class _Window:
-    """Row events. Where there is too little of each table, those that come next join them: their payloads are brought together
-    at once, so that none stays in memory twice.
-
-    :param room: for them, ``WINDOW_BYTES``.
-    """
-
-    def __init__(self, room: memoryview) -> None:
-        self._room = room
-        self._groups: list[pa.Table] = []
-        self._ends: list[pa.Array] = [pa.array([0], pa.int32())]
-        self._payload = memoryview(b"")
-        self._filled = 0
-        self._bytes = 0
-        self._is_joined = True
-
-    def has_room(self, batch: pa.RecordBatch) -> bool:
-        """A large one needs none but its own."""
-        if not self._groups:
-            return True
-        return self._is_joined and batch.nbytes <= ALONE and self._bytes + batch.nbytes <= WINDOW_BYTES
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the next row group must not come before this is used up."""
-        return self._filled > ALONE and not self._is_joined
-
-    def add(self, batch: pa.RecordBatch, kinds: pa.Array) -> None:
-        """:raises CorruptLogError: an event without what every event has."""
-        if any(batch.column(name).null_count for name in ("seqno", "commit_ts", "rows")):
-            raise CorruptLogError(
-                "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
-            )
-        ends, images = contents(batch.column("payload").fill_null(b""))
-        self._ends.append(pc.add(ends[1:], pa.scalar(self._filled, pa.int32())))
-        self._take(images)
-        enough = min(ALONE, len(batch.column("definition").dictionary) * RUN_BYTES)
-        self._is_joined = len(images) < enough
-        self._bytes += batch.nbytes
-        group = pa.Table.from_batches([batch.select(_OF_RUNS)])
-        self._groups.append(group.append_column("code", kinds))
-
-    def _take(self, images: memoryview) -> None:
-        if not self._groups:
-            self._payload = images
-        else:
-            if len(self._groups) == 1:
-                first, self._payload = self._payload, self._room
-                self._payload[: self._filled] = first
-            self._payload[self._filled : self._filled + len(images)] = images
-        self._filled += len(images)
-
-    def runs(self, *, is_last: bool) -> Iterator[RowRun]:
-        if not self._groups:
-            return
-        (batch,) = pa.concat_tables(self._groups).unify_dictionaries().combine_chunks().to_batches()
-        columns: tuple[memoryview, ...] = (
-            view(batch.column("code"), "B"),
-            view(batch.column("seqno"), "q"),
-            view(batch.column("commit_ts"), "q"),
-            view(batch.column("rows"), "i"),
-            view(pa.concat_arrays(self._ends), "i"),
-            self._payload[: self._filled],
-        )
-        names = [batch.column(name) for name in ("schema_name", "table_name", "definition")]
-        places, ends = _by_table(names)
-        labels = [_texts(column) for column in names]
-        strings: dict[str, list[str | None]] = {}
-        start = 0
-        for end in ends:
-            first = places[start]
-            schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
-            yield RowRun(
-                schema,
-                table,
-                definition,
-                places[start:end],
-                batch,
-                *columns,
-                is_last=is_last,
-                _strings=strings,
-            )
-            start = end
-
-
-def _by_table(names: Sequence[pa.DictionaryArray]) -> tuple[memoryview, list[int]]:
-    """Places of the events, those of one table together, and where among them each table ends."""
-    numbers = _keys(names).dictionary_encode().indices
-    counts = {count["values"]: count["counts"] for count in pc.value_counts(numbers).to_pylist()}
-    # Stable, and the numbers were given in the order in which the tables first appear.
-    places = pc.array_sort_indices(numbers)
-    return view(places, "Q"), list(accumulate(counts[number] for number in range(len(counts))))
-
-
-def _keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:
+def label_keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:
     """Per event a number, the same where all labels are."""
     key = pa.scalar(0, pa.int64())
     for column in columns:
@@ -455,18 +237,11 @@ def numbered_labels(
     :param where: boolean; the other events have null for a number, and their labels do not count.
     """
     columns = [batch.column(name) for name in texts]
-    keys = _keys(columns)
+    keys = label_keys(columns)
     numbers = (keys if where is None else pc.if_else(where, keys, None)).dictionary_encode()
     firsts = pc.index_in(numbers.dictionary, keys)
     labels = [each.of(column.take(firsts)) for each, column in zip(texts.values(), columns, strict=True)]
     return list(zip(*labels, strict=True)), numbers.indices
-
-
-def _texts(column: pa.DictionaryArray) -> tuple[list[str], memoryview]:
-    """The texts of a column, and per event the number of its own; '' stands for none."""
-    texts = column.dictionary.to_pylist()
-    numbers = column.indices.cast(pa.int32()).fill_null(len(texts))
-    return [*texts, ""], view(numbers, "i")
 
 
 def view(column: pa.Array, code: Literal["B", "Q", "i", "q"]) -> memoryview:

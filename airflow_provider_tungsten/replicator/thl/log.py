@@ -13,10 +13,9 @@ import pyarrow as pa
 
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, DivergedError, RangeError
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
-from airflow_provider_tungsten.replicator.thl import columns
-from airflow_provider_tungsten.replicator.thl.columns import RowRun
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
+from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
 from airflow_provider_tungsten.replicator.thl.segment import (
     Head,
     SegmentInfo,
@@ -247,11 +246,11 @@ class Log:
 
     def read_runs(self, first: int, last: int, without: Sequence[int] = ()) -> Iterator[ThlEvent | RowRun]:
         """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
-        come as runs, and as much of the log in memory at a time as a run can be made of (:func:`columns.to_runs`).
+        come as runs, and as much of the log in memory at a time as a run can be made of (:func:`~.thl.runs.to_runs`).
 
         :param without: seqnos that are left out, in order.
         """
-        yield from columns.to_runs(self._batches(first, last, without))
+        yield from to_runs(self._batches(first, last, without))
 
     def _batches(self, first: int, last: int, without: Sequence[int]) -> Iterator[pa.RecordBatch]:
         for seqno in (*without, last + 1):

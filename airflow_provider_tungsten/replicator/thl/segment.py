@@ -171,12 +171,10 @@ def _writable() -> Iterator[None]:
         ) from error
 
 
-def _give_back(table: pa.Table) -> bool:
-    """What Arrow keeps of the memory in which a row group of large rows was encoded or decoded; whether it holds pieces."""
-    has_pieces = columns.has_pieces(table)
-    if has_pieces or table.nbytes > columns.ALONE:
+def _give_back(table: pa.Table) -> None:
+    """What Arrow keeps of the memory in which a row group of large rows was encoded or decoded."""
+    if table.nbytes > columns.ALONE or columns.has_pieces(table):
         pa.default_memory_pool().release_unused()
-    return has_pieces
 
 
 class SegmentFile:
@@ -208,7 +206,8 @@ class SegmentFile:
         """The next row group."""
         with _writable():
             self._parquet.write_table(table, row_group_size=len(table))
-        self.has_pieces = _give_back(table) or self.has_pieces
+        self.has_pieces = self.has_pieces or columns.has_pieces(table)
+        _give_back(table)
         self.events += len(table)
         for name, (events, rows) in columns.count_by_table(table).items():
             before = self.tables.get(name, (0, 0))

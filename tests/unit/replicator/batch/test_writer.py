@@ -28,7 +28,7 @@ from airflow_provider_tungsten.replicator.errors import (
 )
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
 from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
-from airflow_provider_tungsten.replicator.thl import columns
+from airflow_provider_tungsten.replicator.thl import runs
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
 from tests.unit.replicator.durability import Disk
@@ -163,7 +163,7 @@ def test_how_much_is_read_and_kept_at_a_time_makes_no_difference_to_names_and_by
     assert all(table.parts[0].csv_bytes > 2 * parts.CHUNK for table in first.tables)
     for limits in ({"RUN_BYTES": 0}, {"WINDOW_BYTES": 5000}):
         for name, value in limits.items():
-            monkeypatch.setattr(columns, name, value)
+            monkeypatch.setattr(runs, name, value)
         for streams, buffered in ((0, 2**20), (1, 500), (0, 500)):
             monkeypatch.setattr(parts, "_STREAMS", streams)
             monkeypatch.setattr(parts, "_BUFFERED", buffered)

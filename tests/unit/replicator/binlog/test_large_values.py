@@ -11,8 +11,9 @@ from airflow_provider_tungsten.replicator.batch.presets import PRESETS, Csv
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowReader, ValueRefused
-from airflow_provider_tungsten.replicator.thl.columns import RowRun, to_runs, to_table
+from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import Kind
+from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
 from tests.unit.replicator.batch.logs import events
 from tests.unit.replicator.binlog.test_rows import INT, JSON, SPOT, image, long, number, table
 

@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
-from airflow_provider_tungsten.replicator.thl import columns
-from airflow_provider_tungsten.replicator.thl.columns import RowRun, to_runs, to_table
+from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
+from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
 from tests.unit.replicator.batch.logs import ITEMS, ORDERS, WIDER, Logbook, events, image, rows, statement
 
 HEADER = ("gtid", "opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id")
@@ -90,8 +90,8 @@ def test_the_runs_of_interleaved_tables_hold_what_their_events_hold_one_by_one(l
 def test_runs_reach_over_row_groups_where_these_hold_too_little_of_a_table(
     run_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "RUN_BYTES", run_bytes)
-    monkeypatch.setattr(columns, "WINDOW_BYTES", 50_000)
+    monkeypatch.setattr(f"{to_runs.__module__}.RUN_BYTES", run_bytes)
+    monkeypatch.setattr(f"{to_runs.__module__}.WINDOW_BYTES", 50_000)
     chance = random.Random(run_bytes)
     log = [mixed(chance, seqno) for seqno in range(300)]
     groups = [to_table(log[at : at + 20]).slice(at == 40).to_batches()[0] for at in range(0, 300, 20)]
