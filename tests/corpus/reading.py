@@ -26,7 +26,8 @@ from airflow_provider_tungsten.replicator.storage import open_storage
 from airflow_provider_tungsten.replicator.thl.event import RECORD_KINDS, ROW_KINDS, ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log
 
-FOLDER = Path(os.environ.get("TUNGSTEN_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+# Beside the checkout, where nothing else is said.
+FOLDER = Path(os.environ.get("TUNGSTEN_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
 
 needs_corpus = pytest.mark.skipif(
     not FOLDER.is_dir(), reason=f"no binlog files in {FOLDER}; set TUNGSTEN_CORPUS to their folder"

@@ -187,8 +187,8 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
         # One object per distinct text: a definition of a kilobyte is not made anew for every row.
         labels = [*column.dictionary.to_pylist(), None]
         return [labels[index] for index in column.indices.fill_null(-1).to_pylist()]
-    if type_ == _PAYLOAD and len(column) == 1 and column.nbytes > ALONE:
-        return [contents(column)[1]]
+    if type_ == _PAYLOAD and len(column) == 1 and len(payload := contents(column)[1]) > ALONE:
+        return [payload]
     if type_ == _TIME:
         column = column.cast(pa.int64())
     if type_ == _OPTIONS:
