@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 from libcpp.vector cimport vector
 
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
 
 
 cpdef enum Form:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
 
 # An entry is a character in UTF-8, its first byte lowest; or one of these in the lowest byte, which UTF-8 does not use:
 cdef enum:
@@ -80,8 +79,6 @@ cdef class Charset:
     def decode(self, bytes raw not None, bint escape=False):
         cdef Buffer out
         cdef size_t wrong = 0
-        out.data = NULL
-        out.size = out.capacity = 0
         try:
             status = to_utf8(&self.decoder, &out, <const uint8_t*>PyBytes_AS_STRING(raw), len(raw), escape, &wrong)
             if status == TEXT_NO_MEMORY:
@@ -90,7 +87,7 @@ cdef class Charset:
                 raise UnicodeDecodeError(self._name, raw, wrong, wrong + 1, "no character")
             return out.data[:out.size].decode("utf-8")
         finally:
-            free(out.data)
+            release(&out)
 
 
 cdef inline size_t _linear_number(const uint8_t* code) noexcept nogil:

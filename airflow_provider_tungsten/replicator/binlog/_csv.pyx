@@ -18,7 +18,7 @@ from airflow_provider_tungsten.replicator.binlog._header cimport (
     Opcode,
 )
 from airflow_provider_tungsten.replicator.binlog._lines cimport MUCH, Workspace
-from airflow_provider_tungsten.replicator.binlog._text cimport reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport reserve
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, Status
 
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
 
 
 # Of rows: first and last of each version's three.

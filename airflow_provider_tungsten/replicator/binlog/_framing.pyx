@@ -7,10 +7,9 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
 
 from airflow_provider_tungsten.replicator.binlog.constants import event_name
 from airflow_provider_tungsten.replicator.binlog.events import (
@@ -107,20 +106,10 @@ cdef inline int _append(Buffer* buffer, const uint8_t* data, size_t size) except
     return 0
 
 
-cdef inline void _give_back(Buffer* buffer) noexcept:
-    free(buffer.data)
-    buffer.data = NULL
-    buffer.size = buffer.capacity = 0
-
-
 cdef class EventStream:
-    def __cinit__(self):
-        self._pending.data = self._joined.data = NULL
-        self._pending.size = self._joined.size = self._pending.capacity = self._joined.capacity = 0
-
     def __dealloc__(self):
-        free(self._pending.data)
-        free(self._joined.data)
+        release(&self._pending)
+        release(&self._joined)
 
     def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
         if framing not in ("packets", "file"):
@@ -173,16 +162,16 @@ cdef class EventStream:
     cdef int _drop(self, size_t used) except -1:
         """These bytes of what was pending are taken in."""
         cdef Buffer before = self._pending
+        cdef Buffer after
         if before.capacity <= LARGE or not used:
             self._pending.size -= used
             memmove(before.data, before.data + used, self._pending.size)
             return 0
-        self._pending.data = NULL
-        self._pending.size = self._pending.capacity = 0
+        self._pending = after
         try:
             _append(&self._pending, <const uint8_t*>before.data + used, before.size - used)
         finally:
-            free(before.data)
+            release(&before)
         return 0
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
@@ -250,7 +239,7 @@ cdef class EventStream:
         """Of those that are joined."""
         if self._is_last:
             self._packet(<const uint8_t*>self._joined.data, self._joined.size, sink)
-            _give_back(&self._joined)
+            release(&self._joined)
         return 0
 
     cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1:

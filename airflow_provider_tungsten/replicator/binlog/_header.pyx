@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdlib cimport free
 from libc.string cimport memcmp
 from libcpp.vector cimport vector
 
@@ -22,7 +21,8 @@ from airflow_provider_tungsten.replicator.binlog._lines cimport (
     Piece,
     put_mark,
 )
-from airflow_provider_tungsten.replicator.binlog._text cimport Time, put, put_datetime, put_signed, reserve, utc
+from airflow_provider_tungsten.replicator.binlog._buffer cimport release, reserve
+from airflow_provider_tungsten.replicator.binlog._text cimport Time, put, put_datetime, put_signed, utc
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, NO_MEMORY, TEXT, Status
 
 cdef enum:
@@ -44,15 +44,10 @@ cdef enum:
 cdef class Header(Lines):
     """Renders once an event what all its rows share, and fills in what differs."""
 
-    def __cinit__(self):
-        self._head.data = self._joined.data = self._tail.data = NULL
-        self._head.size = self._head.capacity = self._joined.size = self._joined.capacity = 0
-        self._tail.size = self._tail.capacity = 0
-
     def __dealloc__(self):
-        free(self._head.data)
-        free(self._joined.data)
-        free(self._tail.data)
+        release(&self._head)
+        release(&self._joined)
+        release(&self._tail)
 
     cdef int _prepare_header(self, header, key, columns, str service, int digits, bint merges) except -1:
         """

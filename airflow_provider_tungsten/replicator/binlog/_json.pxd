@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t
 
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
 
 cdef enum JsonStatus:
     JSON_OK

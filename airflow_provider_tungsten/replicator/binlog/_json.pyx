@@ -9,12 +9,12 @@ from __future__ import annotations
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, reserve
 from airflow_provider_tungsten.replicator.binlog._text cimport (
     DECIMAL_ROOM,
     MAX_DIGITS,
     MAX_SCALE,
     REAL_ROOM,
-    Buffer,
     Time,
     decimal_bytes,
     is_datetime,
@@ -27,7 +27,6 @@ from airflow_provider_tungsten.replicator.binlog._text cimport (
     put_signed,
     put_time,
     put_unsigned,
-    reserve,
     unpack_datetime,
     unpack_time,
 )

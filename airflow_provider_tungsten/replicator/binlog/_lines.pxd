@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Label
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
 from airflow_provider_tungsten.replicator.binlog._transforms cimport Transforms
 from airflow_provider_tungsten.replicator.binlog._values cimport Limits, Status, Values
 

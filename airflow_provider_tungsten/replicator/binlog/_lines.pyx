@@ -7,11 +7,11 @@ from __future__ import annotations
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
-from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, put, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
+from airflow_provider_tungsten.replicator.binlog._text cimport put
 from airflow_provider_tungsten.replicator.binlog._transforms cimport NOT_DONE, NULLED, Outcome, Transforms
 from airflow_provider_tungsten.replicator.binlog._values cimport (
     COLLISION,
@@ -48,50 +48,33 @@ _HEADER_VALUES = (HeaderValue.OPERATION, HeaderValue.COMMIT_TIMESTAMP, HeaderVal
 cdef class Text:
     """Long text. A read-only buffer."""
 
-    def __cinit__(self):
-        self._buffer.data = NULL
-
     def __dealloc__(self):
-        free(self._buffer.data)
+        release(&self._buffer)
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self._buffer.data, self._buffer.size, 1, flags)
 
 
 cdef class Workspace:
-    def __cinit__(self):
-        cdef Buffer nothing
-        nothing.data = NULL
-        nothing.size = nothing.capacity = 0
-        self.out = self.scratch = self.plain = self.spare = nothing
-
     def __dealloc__(self):
-        free(self.out.data)
-        free(self.scratch.data)
-        free(self.plain.data)
-        free(self.spare.data)
+        release(&self.out)
+        release(&self.scratch)
+        release(&self.plain)
+        release(&self.spare)
 
 
 cdef inline void _trim(Buffer* buffer) noexcept:
     if buffer.capacity > LARGE:
-        free(buffer.data)
-        buffer.data = NULL
-        buffer.size = buffer.capacity = 0
+        release(buffer)
 
 
 cdef class Lines(Values):
     """Writes lines into a workspace's buffers, which are its own between `_borrow` and `_give_back`."""
 
-    def __cinit__(self):
-        cdef Buffer nothing
-        nothing.data = NULL
-        nothing.size = nothing.capacity = 0
-        self._out = self._scratch = self._plain = self._spare = nothing
-
     def __dealloc__(self):
         cdef size_t at
         for at in range(self._kept.size()):
-            free(self._kept[at].text.data)
+            release(&self._kept[at].text)
 
     def __init__(
         self, str table, names, fields, dialect, str null, output, max_text_bytes, max_binary_bytes, max_geometry_bytes,
@@ -185,8 +168,6 @@ cdef class Lines(Values):
         """These are written twice an image: a transform, which may be somebody's own code, is asked once."""
         cdef Kept nothing
         nothing.wanted = nothing.full = nothing.is_null = False
-        nothing.text.data = NULL
-        nothing.text.size = nothing.text.capacity = 0
         if any(self._actions[at] == TRANSFORM for at in columns):
             self._kept.assign(self._count, nothing)
             for at in columns:
@@ -232,12 +213,12 @@ cdef class Lines(Values):
 
     cdef object _taken_out(self):
         """The text."""
+        cdef Buffer nothing
         if self._out.size <= LARGE:
             return PyBytes_FromStringAndSize(self._out.data, self._out.size) if self._out.size else b""
         text = Text()
         text._buffer = self._out
-        self._out.data = NULL
-        self._out.size = self._out.capacity = 0
+        self._out = nothing
         return memoryview(text)
 
     cdef Status _hand_over(self) noexcept nogil:

@@ -7,10 +7,9 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
-from libc.stdlib cimport free
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
-from airflow_provider_tungsten.replicator.binlog._text cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, PLAIN_ROOM, TEXT, Status, Values
 
 
@@ -20,22 +19,16 @@ cdef enum:
 
 cdef inline void _give_back(Buffer* buffer) noexcept:
     if buffer.capacity > LARGE:
-        free(buffer.data)
-        buffer.data = NULL
-        buffer.size = buffer.capacity = 0
+        release(buffer)
 
 
 cdef class RowReader(Values):
     cdef Buffer _plain
     cdef size_t _most
 
-    def __cinit__(self):
-        self._plain.data = self._scratch.data = NULL
-        self._plain.size = self._scratch.size = self._plain.capacity = self._scratch.capacity = 0
-
     def __dealloc__(self):
-        free(self._plain.data)
-        free(self._scratch.data)
+        release(&self._plain)
+        release(&self._scratch)
 
     def __init__(self, str table, names, fields):
         Values.__init__(self, table, names, fields, None, None, None, False, False)

@@ -1,7 +1,6 @@
-# Text of numbers and times, written into a buffer that grows. Inlined into the modules that use it.
+# Text of numbers and times, written into memory. Inlined into the modules that use it.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memmove, memset
 
 cdef extern from "<charconv>" namespace "std" nogil:
@@ -16,11 +15,6 @@ cdef extern from "<charconv>" namespace "std" nogil:
 
 cdef extern from "<cmath>" namespace "std" nogil:
     bint isfinite(double)
-
-cdef struct Buffer:
-    char* data
-    size_t size
-    size_t capacity
 
 cdef struct Time:
     uint32_t year
@@ -43,22 +37,6 @@ cdef enum:
     # (`dtoa.cc`: my_gcvt).
     MIN_POINT = -14
     MAX_POINT = 15
-
-
-cdef inline bint reserve(Buffer* out, size_t more) noexcept nogil:
-    """Room for ``more`` bytes; False: no memory."""
-    cdef size_t capacity = out.capacity
-    cdef char* data
-    if capacity - out.size >= more:
-        return True
-    while capacity - out.size < more:
-        capacity = capacity * 2 if capacity else 4096
-    data = <char*>realloc(out.data, capacity)
-    if data == NULL:
-        return False
-    out.data = data
-    out.capacity = capacity
-    return True
 
 
 # The functions below write where the caller has reserved room; each returns the end of what it wrote.

@@ -1,7 +1,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Images, Op
-from airflow_provider_tungsten.replicator.binlog._text cimport DECIMAL_ROOM, REAL_ROOM, Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._text cimport DECIMAL_ROOM, REAL_ROOM
 
 
 cdef enum Status:

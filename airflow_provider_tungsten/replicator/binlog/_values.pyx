@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 import zlib
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, reserve
 from airflow_provider_tungsten.replicator.binlog._charset cimport TEXT_NO_MEMORY, TEXT_OK, TextStatus, to_utf8
 from airflow_provider_tungsten.replicator.binlog._images cimport (
     Field,
@@ -28,7 +29,6 @@ from airflow_provider_tungsten.replicator.binlog._json cimport (
 )
 from airflow_provider_tungsten.replicator.binlog._text cimport (
     REAL_ROOM,
-    Buffer,
     Time,
     is_datetime,
     is_time,
@@ -41,7 +41,6 @@ from airflow_provider_tungsten.replicator.binlog._text cimport (
     put_signed,
     put_time,
     put_unsigned,
-    reserve,
     unpack_old_time,
     unpack_time,
 )
