@@ -14,6 +14,7 @@ from airflow_provider_tungsten.replicator.binlog._charset import Charset
 from airflow_provider_tungsten.replicator.binlog._csv import KINDS
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog._lines import Workspace
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.dialect import NULL_CANDIDATES, Dialect
@@ -213,7 +214,7 @@ class RowReader(_reader.RowReader):
         super().__init__(definition.name, names(definition), fields(definition, numbers))
 
     def rows(
-        self, payload: bytes | bytearray | memoryview, kind: str, *, most: int | None = None
+        self, payload: bytes | bytearray | memoryview | SpooledBuffer, kind: str, *, most: int | None = None
     ) -> list[tuple[str | None, ...]]:
         """Every image in the order of the log, None for NULL; of an update the old and the new row take turns.
 

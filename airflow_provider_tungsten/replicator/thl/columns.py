@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_tungsten.replicator.binlog._fragments import Buffer
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.spool import TableKey
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 
@@ -76,10 +77,11 @@ def _payloads(payloads: Sequence[bytes | None]) -> pa.Array:
     return one_payload(payloads[0])
 
 
-def one_payload(payload: bytes | memoryview) -> pa.Array:
+def one_payload(payload: bytes | memoryview | SpooledBuffer) -> pa.Array:
     """The column of one event; not copied."""
-    ends = pa.array([0, len(payload)], pa.int32()).buffers()[1]
-    return pa.Array.from_buffers(_PAYLOAD, 1, [None, ends, pa.py_buffer(payload)])
+    data = pa.py_buffer(payload)
+    ends = pa.array([0, data.size], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(_PAYLOAD, 1, [None, ends, data])
 
 
 def contents(payload: pa.Array) -> tuple[pa.Array, memoryview]:
@@ -173,12 +175,17 @@ def to_events(table: pa.Table) -> Iterator[ThlEvent]:
         yield from events_of(batch)
 
 
-def events_of(batch: pa.RecordBatch) -> Iterator[ThlEvent]:
-    """Likewise; a large payload, alone in its batch, stays where it is."""
+def events_of(batch: pa.RecordBatch, spooled: SpooledBuffer | None = None) -> Iterator[ThlEvent]:
+    """Likewise; a large payload, alone in its batch, stays where it is.
+
+    :param spooled: what that lies in.
+    """
     columns = [
         _values(batch.column(name), type_) if name in batch.schema.names else [None] * len(batch)
         for name, type_ in _TYPES.items()
     ]
+    if spooled is not None:
+        columns[_PLACE["payload"]] = [spooled]
     return map(ThlEvent._make, zip(*columns, strict=True))
 
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
+
 
 class Kind(StrEnum):
     """What a THL event is."""
@@ -35,7 +37,8 @@ class ThlEvent(NamedTuple):
     ``payload_bytes`` is the payload's length: whoever writes a segment fills it, whoever scans has it without reading
     the payload.
 
-    In a segment a large event of rows lies in pieces (see :mod:`~.thl.pieces`); whoever reads the log meets it whole.
+    In a segment a large event of rows lies in pieces (see :mod:`~.thl.pieces`); whoever reads the log meets it whole, its
+    ``payload`` a paged ``SpooledBuffer``, which they page out as they go.
     """
 
     seqno: int
@@ -54,7 +57,7 @@ class ThlEvent(NamedTuple):
     shard_id: str
     rows: int
     definition: str | None
-    payload: bytes | memoryview | None
+    payload: bytes | memoryview | SpooledBuffer | None
     options: dict[str, str] | None
     payload_bytes: int = 0
 

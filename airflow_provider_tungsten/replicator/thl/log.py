@@ -15,6 +15,7 @@ from airflow_provider_tungsten.replicator.errors import CorruptLogError, Diverge
 from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Storage
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
+from airflow_provider_tungsten.replicator.thl.pieces import Joined
 from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
 from airflow_provider_tungsten.replicator.thl.segment import (
     Head,
@@ -252,7 +253,7 @@ class Log:
         """
         yield from to_runs(self._batches(first, last, without))
 
-    def _batches(self, first: int, last: int, without: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, first: int, last: int, without: Sequence[int]) -> Iterator[Joined]:
         for seqno in (*without, last + 1):
             if first < seqno:
                 for info in self.segments(first, seqno - 1):
@@ -268,7 +269,7 @@ class Log:
         """The same by columns: those that are named, a row group or less at a time."""
         for info in self.segments(first, last):
             with self._unless_purged(info.first):
-                yield from self._open(info.first).batches(first, last, names)
+                yield from self._open(info.first).columns(first, last, names)
 
     def _events(self, first: int, last: int | None, *, payload: bool) -> Iterator[ThlEvent]:
         last = self._check_range(first, last)

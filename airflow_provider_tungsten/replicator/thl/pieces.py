@@ -6,13 +6,13 @@ same transaction, table and definition, without rows, each with the next piece. 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.spool import Fragment
 from airflow_provider_tungsten.replicator.thl import columns
@@ -21,6 +21,16 @@ from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlE
 PIECE_BYTES = 1024 * 1024
 _MOST_BYTES = 0x7FFFFFFF  # of a payload as Arrow has it
 _SAME = ("seqno", "schema_name", "table_name", "definition")
+
+
+class Joined(NamedTuple):
+    """Whole events as columns of ``SCHEMA``.
+
+    :param spooled: what the payload of the only event lies in, where it is large: whoever reads it pages it out as they go.
+    """
+
+    columns: pa.RecordBatch
+    spooled: SpooledBuffer | None = None
 
 
 def in_pieces(fragment: Fragment) -> Iterator[Fragment]:
@@ -35,9 +45,9 @@ def in_pieces(fragment: Fragment) -> Iterator[Fragment]:
         yield Fragment(Kind.CONTINUED, table, 0, bytes(view[start : start + PIECE_BYTES]))
 
 
-def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[pa.RecordBatch]:
-    """Batches of ``SCHEMA`` with every event whole: one that lies in pieces is a batch of its own, and fragments behind it count
-    on as if it were one record. To be let go of before the next is asked for, or two are in memory.
+def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[Joined]:
+    """Batches with every event whole: one that lies in pieces is a batch of its own, and fragments behind it count on as if it
+    were one record. To be let go of before the next is asked for, or two take their room.
 
     :param batches: of whole transactions. ``place``: where they lie, for messages.
     :raises CorruptLogError: pieces that do not make up an event.
@@ -52,7 +62,7 @@ def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[pa.RecordB
         for number in pc.indices_nonzero(odd).to_pylist():
             if number > start:
                 _check_ended(whole)
-                yield counted.shifted(batch.slice(start, number - start))
+                yield Joined(counted.shifted(batch.slice(start, number - start)))
             start = number + 1
             row = batch.slice(number, 1)
             if not continued[number].as_py():
@@ -65,12 +75,12 @@ def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[pa.RecordB
             if whole.is_complete:
                 event, pieces = whole.taken()
                 whole = None
-                yield counted.shifted(event)
-                counted.add(event, pieces)
-                del event  # or it would be in memory beside the next
+                yield event._replace(columns=counted.shifted(event.columns))
+                counted.add(event.columns, pieces)
+                del event  # or it would take its room beside the next
         if start < len(batch):
             _check_ended(whole)
-            yield counted.shifted(batch.slice(start))
+            yield Joined(counted.shifted(batch.slice(start)))
         del batch
     _check_ended(whole)
 
@@ -105,7 +115,7 @@ def _key(event: ThlEvent) -> tuple[Any, ...]:
 
 
 class _Whole:
-    """An event whose pieces come one after the other, into memory that is given back at once when nobody needs it."""
+    """An event whose pieces come one after the other."""
 
     def __init__(self, first: pa.RecordBatch, place: str) -> None:
         self._place = place
@@ -118,9 +128,9 @@ class _Whole:
         piece = _payload(first)
         if not len(piece) < size <= _MOST_BYTES:
             raise _corrupt(place, first, f"an event of {size} bytes begins with {len(piece)}")
-        self._room = memoryview(mmap.mmap(-1, size))  # takes memory only as it is filled
-        self._filled = 0
-        self._take(piece)
+        self._size = size
+        self._spooled = SpooledBuffer()
+        self._spooled.append(piece)
 
     def add(self, record: pa.RecordBatch) -> None:
         expected = _value(self._last, "fragno") + 1
@@ -130,33 +140,30 @@ class _Whole:
                 self._place, self._first, f"its piece {self._pieces + 1} is missing or out of order"
             )
         piece = _payload(record)
-        if not 0 < len(piece) <= len(self._room) - self._filled:
-            raise _corrupt(self._place, self._first, f"its pieces are more than its {len(self._room)} bytes")
+        if not 0 < len(piece) <= self._size - len(self._spooled):
+            raise _corrupt(self._place, self._first, f"its pieces are more than its {self._size} bytes")
         self._pieces += 1
         self._last = record
-        self._take(piece)
-
-    def _take(self, piece: memoryview) -> None:
-        self._room[self._filled : self._filled + len(piece)] = piece
-        self._filled += len(piece)
+        self._spooled.append(piece)
 
     @property
     def is_complete(self) -> bool:
-        return self._filled == len(self._room)
+        return len(self._spooled) == self._size
 
-    def taken(self) -> tuple[pa.RecordBatch, int]:
-        """The event, and how many records it had more than one. It is the caller's: nothing of it stays here."""
-        changed = {"payload": columns.one_payload(self._room), "last_frag": self._last.column("last_frag")}
-        del self._room
+    def taken(self) -> tuple[Joined, int]:
+        """The event, and how many records it had more than one."""
+        self._spooled.page_out()
         pa.default_memory_pool().release_unused()  # what reading the pieces took
+        changed = {"payload": columns.one_payload(self._spooled), "last_frag": self._last.column("last_frag")}
         arrays = [changed.get(name, self._first.column(name)) for name in self._first.schema.names]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._first.schema), self._pieces
+        event = pa.RecordBatch.from_arrays(arrays, schema=self._first.schema)
+        return Joined(event, self._spooled if self._spooled.is_paged else None), self._pieces
 
     def refuse(self) -> CorruptLogError:
         return _corrupt(
             self._place,
             self._first,
-            f"it ends after {self._filled} of its {len(self._room)} bytes: pieces are missing",
+            f"it ends after {len(self._spooled)} of its {self._size} bytes: pieces are missing",
         )
 
 

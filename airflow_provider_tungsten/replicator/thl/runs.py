@@ -3,8 +3,7 @@ files."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -12,10 +11,12 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.rows import KINDS
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.thl.columns import ALONE, contents, label_keys, to_events, view
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
+from airflow_provider_tungsten.replicator.thl.pieces import Joined
 
 # What is read at a time where each table's rows are wanted together and a row group has less of each than this.
 RUN_BYTES = 256 * 1024
@@ -32,6 +33,7 @@ class RowRun:
     :param seqnos, commits: int64, commit times in microseconds.
     :param counts: rows of each event, int32.
     :param offsets: of each event's row images in ``payload``, int32, and one behind the last.
+    :param spooled: what ``payload`` lies in, where it is that of a large event: whoever reads it pages it out as they go.
     :param is_last: no event of that table and definition follows in the range that is read.
     """
 
@@ -46,6 +48,7 @@ class RowRun:
     counts: memoryview
     offsets: memoryview
     payload: memoryview
+    spooled: SpooledBuffer | None = field(default=None, kw_only=True)
     is_last: bool = field(default=False, kw_only=True)
     _strings: dict[str, list[str | None]] = field(
         default_factory=dict, repr=False, compare=False, kw_only=True
@@ -74,30 +77,10 @@ class RowRun:
         """The run's events from the one at ``places[start]`` to the one before ``places[end]``."""
         return replace(self, places=self.places[start:end])
 
-    def rewritten(self, rewrite: Callable[[memoryview, int, int], bytes]) -> RowRun:
-        """The run with other row images.
 
-        :param rewrite: from an event's row images, its kind and its count of rows.
-        """
-        images, offsets = [], array("i", [0]) * (len(self.kinds) + 1)
-        place = size = 0
-        for number in self.places:
-            changed = rewrite(
-                self.payload[self.offsets[number] : self.offsets[number + 1]],
-                self.kinds[number],
-                self.counts[number],
-            )
-            images.append(changed)
-            offsets[place : number + 1] = array("i", [size]) * (number + 1 - place)
-            size += len(changed)
-            place = number + 1
-        offsets[place:] = array("i", [size]) * (len(offsets) - place)
-        return replace(self, offsets=memoryview(offsets), payload=memoryview(b"".join(images)))
-
-
-def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
-    """The rows of batches of ``SCHEMA``, one behind the other: row events as runs, one a table, the tables in the order in which
-    they first appear; what is no row event comes before them, one by one.
+def to_runs(batches: Iterable[Joined]) -> Iterator[ThlEvent | RowRun]:
+    """The rows of batches, one behind the other: row events as runs, one a table, the tables in the order in which they first
+    appear; what is no row event comes before them, one by one.
 
     A run costs as much as a hundred rows, an event in it little more than its row images. So where row groups make runs of less
     than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. A run is good until the next is asked for:
@@ -105,19 +88,19 @@ def to_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[ThlEvent | RowRun]:
     """
     room = _room()
     window = _Window(room)
-    for batch in batches:
+    for batch, spooled in batches:
         kinds = _codes(batch.column("kind"))
         places = pc.indices_nonzero(pc.less(kinds, len(KINDS)))
         if len(places) < len(batch):
             others = pc.indices_nonzero(pc.equal(kinds, len(KINDS)))
             yield from to_events(pa.Table.from_batches([batch.take(others)]))
             batch, kinds = batch.take(places), kinds.take(places)
-        if not window.has_room(batch):
+        if spooled is not None or not window.has_room(batch):
             yield from window.runs(is_last=False)
             window = _Window(room)
         if len(batch):
-            window.add(batch, kinds)
-        del batch, kinds, places  # or they would be in memory beside the next
+            window.add(batch, kinds, spooled)
+        del batch, spooled, kinds, places  # or they would take their room beside the next
         if window.is_large:
             yield from window.runs(is_last=False)
             room = _room()  # large ones take memory enough
@@ -149,6 +132,7 @@ class _Window:
         self._groups: list[pa.Table] = []
         self._ends: list[pa.Array] = [pa.array([0], pa.int32())]
         self._payload = memoryview(b"")
+        self._spooled: SpooledBuffer | None = None
         self._filled = 0
         self._bytes = 0
         self._is_joined = True
@@ -164,12 +148,16 @@ class _Window:
         """Whether the next row group must not come before this is used up."""
         return self._filled > ALONE and not self._is_joined
 
-    def add(self, batch: pa.RecordBatch, kinds: pa.Array) -> None:
-        """:raises CorruptLogError: an event without what every event has."""
+    def add(self, batch: pa.RecordBatch, kinds: pa.Array, spooled: SpooledBuffer | None) -> None:
+        """
+        :param spooled: what the payload of the batch lies in, which is then the only one.
+        :raises CorruptLogError: an event without what every event has.
+        """
         if any(batch.column(name).null_count for name in ("seqno", "commit_ts", "rows")):
             raise CorruptLogError(
                 "an event of the log lacks its seqno, commit time or count of rows; restore it from a copy"
             )
+        self._spooled = spooled
         ends, images = contents(batch.column("payload").fill_null(b""))
         self._ends.append(pc.add(ends[1:], pa.scalar(self._filled, pa.int32())))
         self._take(images)
@@ -216,6 +204,7 @@ class _Window:
                 places[start:end],
                 batch,
                 *columns,
+                spooled=self._spooled,
                 is_last=is_last,
                 _strings=strings,
             )

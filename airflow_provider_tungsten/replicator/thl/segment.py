@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import chain
+from itertools import chain, starmap
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, StorageError, TungstenError
 from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
-from airflow_provider_tungsten.replicator.thl.pieces import joined, joined_events
+from airflow_provider_tungsten.replicator.thl.pieces import Joined, joined, joined_events
 
 # 2: events of rows may lie in pieces. A segment without any says 1, which older versions of the package read.
 FORMAT = 2
@@ -283,14 +283,17 @@ class SegmentReader:
         :param payload: False: it is None, and its column is not read.
         """
         if payload:
-            return chain.from_iterable(map(columns.events_of, self.batches(first, last)))
-        records = self.batches(first, last, columns.WITHOUT_PAYLOAD)
+            return chain.from_iterable(starmap(columns.events_of, self.batches(first, last)))
+        records = self.columns(first, last, columns.WITHOUT_PAYLOAD)
         return joined_events(chain.from_iterable(map(columns.events_of, records)), self._place)
 
-    def batches(self, first: int, last: int, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The same events by columns; or of their records those columns that are named, ``seqno`` among them."""
-        found = chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
-        return joined(found, self._place) if names is None else found
+    def batches(self, first: int, last: int) -> Iterator[Joined]:
+        """The same events by columns."""
+        return joined(self.columns(first, last, None), self._place)
+
+    def columns(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Of their records those columns that are named, ``seqno`` among them, or all."""
+        return chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
 
     def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
         """One by one: whoever lets go of each before the next has one in memory."""

@@ -13,6 +13,7 @@ from airflow_provider_tungsten.replicator.binlog.definition import Column
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowReader, ValueRefused
 from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import Kind
+from airflow_provider_tungsten.replicator.thl.pieces import Joined
 from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
 from tests.unit.replicator.batch.logs import events
 from tests.unit.replicator.binlog.test_rows import INT, JSON, SPOT, image, long, number, table
@@ -72,7 +73,7 @@ def run_of() -> RowRun:
             0,
         )
     ]
-    (run,) = to_runs(to_table(log).to_batches())
+    (run,) = to_runs(map(Joined, to_table(log).to_batches()))
     assert isinstance(run, RowRun)
     return run
 

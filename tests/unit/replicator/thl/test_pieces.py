@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.spool import Fragment, TableKey
 from airflow_provider_tungsten.replicator.storage import LocalStorage
@@ -16,7 +17,9 @@ from airflow_provider_tungsten.replicator.thl import columns, pieces, writer
 from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 from airflow_provider_tungsten.replicator.thl.pieces import in_pieces, joined, joined_events
+from airflow_provider_tungsten.replicator.thl.runs import RowRun
 from tests.unit.replicator.batch.logs import ITEMS, Logbook, events, position, rows, statement
+from tests.unit.replicator.test_memory import MIB
 from tests.unit.replicator.thl.support import new_log, resume, seqnos, transaction, write
 
 PIECE = 40
@@ -80,6 +83,20 @@ def test_events_in_pieces_come_back_whole(
         {("shop", "orders"): (7, 14)},
         {("shop", "orders"): (2, 4)},
     ]
+
+
+def test_a_large_event_comes_with_what_it_lies_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", MIB)
+    wanted = [*large(1, [50, 33 * MIB, 20]), *large(2, [34 * MIB])]
+    log = new_log(LocalStorage(tmp_path))
+    write(log, [in_records(wanted[:3]), in_records(wanted[3:])])
+    for found, event in zip(log.read(1, 2), wanted, strict=True):
+        assert isinstance(found.payload, SpooledBuffer) == (event.payload_bytes > 50)
+        assert bytes(found.payload or b"") == event.payload
+    runs = [run for run in log.read_runs(1, 2) if isinstance(run, RowRun)]
+    assert [run.spooled is not None for run in runs] == [False, True, False, True]
+    assert [bytes(run.payload) for run in runs] == [event.payload for event in wanted]
+    assert [memoryview(run.spooled) == run.payload for run in runs if run.spooled] == [True, True]
 
 
 def test_only_a_segment_with_pieces_is_of_the_new_format(tmp_path: Path) -> None:

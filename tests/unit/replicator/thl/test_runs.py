@@ -13,8 +13,9 @@ from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
+from airflow_provider_tungsten.replicator.thl.pieces import Joined
 from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
-from tests.unit.replicator.batch.logs import ITEMS, ORDERS, WIDER, Logbook, events, image, rows, statement
+from tests.unit.replicator.batch.logs import ITEMS, ORDERS, WIDER, Logbook, events, rows, statement
 
 HEADER = ("gtid", "opcode", "seqno", "row_id", "commit_timestamp", "service", "event_id")
 KINDS = (Kind.INSERT, Kind.UPDATE, Kind.DELETE)
@@ -69,7 +70,7 @@ def test_the_runs_of_interleaved_tables_hold_what_their_events_hold_one_by_one(l
     chance = random.Random(limit)
     log = [mixed(chance, seqno) for seqno in range(300)]
     # Columns that begin behind the beginning of their buffers, as those of a range do.
-    found = list(to_runs(to_table(log).slice(7).to_batches()))
+    found = list(to_runs(map(Joined, to_table(log).slice(7).to_batches())))
     runs = [run for run in found if isinstance(run, RowRun)]
     others = [event for event in found if isinstance(event, ThlEvent)]
     assert others == [event for event in log[7:] if event.kind not in ROW_KINDS]
@@ -96,7 +97,7 @@ def test_runs_reach_over_row_groups_where_these_hold_too_little_of_a_table(
     log = [mixed(chance, seqno) for seqno in range(300)]
     groups = [to_table(log[at : at + 20]).slice(at == 40).to_batches()[0] for at in range(0, 300, 20)]
     held = [event for event in log if event.seqno != 40]
-    found = list(to_runs(groups))
+    found = list(to_runs(map(Joined, groups)))
     assert [event for event in found if isinstance(event, ThlEvent)] == [
         event for event in held if event.kind not in ROW_KINDS
     ]
@@ -124,17 +125,9 @@ def test_a_change_of_the_definition_begins_a_run(tmp_path: Path) -> None:
     assert [(run.definition, list(run.places)) for run in runs] == [(ORDERS.json, [0, 2]), (WIDER.json, [1])]
 
 
-def test_a_rewritten_run_holds_the_new_images_and_nothing_of_other_tables() -> None:
-    log = [event for seqno in range(4) for event in events(seqno, [rows((ORDERS, ITEMS)[seqno % 2])], 0)]
-    (run, _) = (run for run in to_runs(to_table(log).to_batches()) if isinstance(run, RowRun))
-    changed = run.rewritten(lambda payload, kind, count: image((9, "new")) * (kind + 1))
-    assert bytes(changed.payload) == image((9, "new")) * 2
-    assert b"9,new" in by_runs([changed], 2**30)
-
-
 def whole() -> RowRun:
     log = [event for seqno in range(3) for event in events(seqno, [rows(ORDERS)], 0)]
-    return next(run for run in to_runs(to_table(log).to_batches()) if isinstance(run, RowRun))
+    return next(run for run in to_runs(map(Joined, to_table(log).to_batches())) if isinstance(run, RowRun))
 
 
 @pytest.mark.parametrize(
