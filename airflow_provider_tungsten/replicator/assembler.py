@@ -14,6 +14,7 @@ from itertools import chain
 from typing import NamedTuple, NoReturn
 
 import pyarrow as pa
+from typing_extensions import Buffer
 
 from airflow_provider_tungsten.replicator import records
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly
@@ -231,7 +232,7 @@ class Assembler(Assembly):
         self._collector.spill()
 
     def _spill_with(
-        self, table: int, kind: int, rows: int, payload: bytes, options: dict[str, str] | None
+        self, table: int, kind: int, rows: int, payload: Buffer, options: dict[str, str] | None
     ) -> None:
         self._collector.spill_with(table, kind, rows, payload, options)
 
@@ -336,7 +337,7 @@ class Assembler(Assembly):
         head = query.sql[:9].upper()
         if head == "ROLLBACK":
             self._on_rollback(event)
-        elif statement := parse_savepoint(query.sql):
+        elif not query.cut and (statement := parse_savepoint(query.sql)):
             if not self.skip:
                 self._special = True
                 self._rollbacks.on_savepoint(statement, event.place)
@@ -344,9 +345,9 @@ class Assembler(Assembly):
             self._on_xa(event, query)
         else:
             if not (self.skip or self._gtid.void):
-                self._collector.on_statement(event, query)
+                settled = self._collector.on_statement(event, query)
                 self._special = True
-                if self._tables is not None and self._tables.apply(query, event.place):
+                if not settled and self._tables is not None and self._tables.apply(query, event.place):
                     self._collector.forget_tables()
             if not self._begun:
                 self._thread = query.thread_id

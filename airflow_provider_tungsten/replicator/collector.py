@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from typing import cast
+
+from typing_extensions import Buffer
 
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly, Table
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import Query, Rows, parse_rows
@@ -30,6 +34,8 @@ _KINDS = tuple(Kind)
 _CACHED_TABLE_MAPS = 10_000
 # Of table maps, or of a single one; what is known of their tables takes up to a hundred times as much.
 _CACHED_BYTES = 4 << 20
+_LARGEST_MAP = 16 << 20
+_LARGEST_HEARTBEAT = 1 << 20
 _LEFT_TO_PYTHON = 251  # columns beyond which the compiled part leaves rows alone
 _DUMMY_TABLE_ID = 0xFFFFFF.to_bytes(6, "little")
 
@@ -92,7 +98,11 @@ class Collector:
             raise CorruptLogError(f"{event.place}: a TABLE_MAP outside of any transaction")
         if self._assembly.skip:
             return
-        body = event.body
+        if len(event.body) > _LARGEST_MAP:
+            raise UnsupportedError(
+                f"{event.place}: it has {len(event.body)} bytes: more than any table needs"
+            )
+        body = bytes(event.body)
         try:
             table = self._tables[body[6:]]
         except KeyError:
@@ -162,11 +172,15 @@ class Collector:
 
     def _add_heartbeat(self, event: Event) -> None:
         rows = parse_rows(event)
+        if len(event.body) > _LARGEST_HEARTBEAT:
+            raise UnsupportedError(
+                f"{event.place}: rows of the heartbeat in {len(event.body)} bytes: it has one"
+            )
         if rows.kind is not Kind.DELETE:
             name = heartbeat_name(bytes(event.body[rows.payload_offset :]))
             self.add(Fragment(Kind.HEARTBEAT, TableKey("", "", None), 0, b"", {"heartbeat": name}))
 
-    def _add(self, table: _Table, kind: Kind, images: bytes | memoryview) -> None:
+    def _add(self, table: _Table, kind: Kind, images: bytes | memoryview | SpooledBuffer) -> None:
         per_row = 2 if kind is Kind.UPDATE else 1
         count = table.layout.count(images, per_row)
         if table.keep is not None:
@@ -174,20 +188,25 @@ class Collector:
         if count:
             self._assembly._add_fragment(table.key, _KINDS.index(kind), count, images)
 
-    def on_statement(self, event: Event, query: Query) -> None:
-        """A statement that is part of the transaction, or all of it: kept where it is about included tables.
+    def on_statement(self, event: Event, query: Query) -> bool:
+        """A statement that is part of the transaction, or all of it: kept where it is about included tables. Tells
+        whether nothing of it matters to anybody else, which its beginning may show.
 
-        :raises UnsupportedError: it changes rows.
+        :raises UnsupportedError: it changes rows, or is too long to be read.
         """
         backslashes = Session.of(query, None).backslashes
-        statement = classify(query.sql, query.schema, backslashes=backslashes)
-        if statement.effect == "none":
-            return
+        statement = classify(query.sql, query.schema, backslashes=backslashes, cut=query.cut)
         if self._folds_names:
             statement = statement.folded
         if statement.effect == "dml":
             _check_statement_format(event, statement)
-            return
+        elif query.cut and statement.effect != "none":
+            raise _too_long(event, statement)
+        elif statement.effect != "none":
+            self._add_statement(query, statement, backslashes)
+        return statement.settled
+
+    def _add_statement(self, query: Query, statement: Statement, backslashes: bool) -> None:
         tables = [table for table in statement.tables if self._filter.touches(*table)]
         text = query.sql
         if statement.effect == "unknown":
@@ -225,11 +244,12 @@ class Collector:
         self._assembly._spooled = True
 
     def spill_with(
-        self, table: int, kind: int, rows: int, payload: bytes, options: dict[str, str] | None
+        self, table: int, kind: int, rows: int, payload: Buffer, options: dict[str, str] | None
     ) -> None:
         """Likewise, and one behind them that never was in memory."""
         self.spill()
-        for piece in in_pieces(Fragment(_KINDS[kind], self._fragments.keys[table], rows, payload, options)):
+        whole = Fragment(_KINDS[kind], self._fragments.keys[table], rows, cast(bytes, payload), options)
+        for piece in in_pieces(whole):
             self._spool.add(piece)
         self._rows += rows
 
@@ -282,4 +302,12 @@ def _check_statement_format(event: Event, statement: Statement) -> None:
     raise UnsupportedError(
         f"{event.place}: {statement.keyword}{on} in statement format: a session has binlog_format other than ROW. SET it "
         "to ROW there; start behind this place with the DAG's parameter `reposition` and load the table again"
+    )
+
+
+def _too_long(event: Event, statement: Statement) -> UnsupportedError:
+    return UnsupportedError(
+        f"{event.place}: a statement ({statement.keyword or 'a comment first'}) of {len(event.body)} bytes, and of more than "
+        "4 MiB only those are passed over whose beginning shows that they touch no table; start behind it with the DAG's "
+        "parameter `reposition` and load the tables that it touches again"
     )

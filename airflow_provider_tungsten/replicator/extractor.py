@@ -75,8 +75,7 @@ def extract(
     published before the error is raised. A connection that is lost is opened again, and reading goes on behind the last
     whole transaction; so it does on another server that took over, which a ``position`` record then says.
 
-    Memory grows with the largest rows event alone, of which it takes once the size and 20 MB, or up to 140 MB without
-    large ones; a compressed transaction's event is in memory once.
+    Takes up to 140 MB of memory, however large an event or a transaction is: what is large lies in temporary files.
 
     :param storage: the store of the THL; the log is ``<service>/`` in it.
     :param token: of :func:`~.storage.new_token`: signs what is written.

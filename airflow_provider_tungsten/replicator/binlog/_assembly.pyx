@@ -6,8 +6,6 @@ What is not plain, or does not look right, is left to the Python handler of its 
 
 from __future__ import annotations
 
-from cpython.buffer cimport PyBUF_READ
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cython.operator cimport dereference
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -26,10 +24,12 @@ from airflow_provider_tungsten.replicator.binlog._framing cimport (
     WRITE_ROWS_V1,
     EventSink,
     RawEvent,
+    buffer_of,
     event_of,
     view_of,
 )
 from airflow_provider_tungsten.replicator.binlog._images cimport RowLayout, little_endian
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.binlog.events import Event, Gtid
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.binlog.table_map import table_name
@@ -55,6 +55,7 @@ cdef enum:
     MAX_KNOWN_BYTES = 4 << 20
     MAX_OPEN_BYTES = 16 << 20
     NAMES_BYTES = 1024  # of a TABLE_MAP, in which schema and table stand
+    LARGE = 1 << 20  # the body of an event of which no copy is made
 
 BEHIND = "start behind it with the DAG's parameter `reposition` and load its tables again"
 
@@ -237,6 +238,8 @@ cdef class Assembly(EventSink):
         raw.start, raw.end = event.start, event.end
         raw.size = body.shape[0]
         raw.body = &body[0] if raw.size else NULL
+        room = room_of(event.body)
+        raw.room = <PyObject*>room if room is not None else NULL
         self.take(&raw, event.file)
 
     cdef bint _plain(self, const RawEvent* event, str file) except -1:
@@ -375,14 +378,16 @@ cdef class Assembly(EventSink):
                 if not _all_set(event.body[at + byte], table.columns - 8 * byte):
                     return False
             at += width
-        images = table.layout.images(event.body + at, event.body + event.size)
+        images = table.layout.images(event.body + at, event.body + event.size, buffer_of(event))
         if images < 0 or images % per_row:
             return False
         if table.keep is not None:
-            kept = table.layout.drop(_view(event, at), images, table.keep)
+            kept = table.layout.kept_of(
+                event.body + at, event.body + event.size, buffer_of(event), images, table.keep
+            )
             self._add_fragment(table.key, kind, images // per_row, kept)
         elif event.size - at > <size_t>self._group_bytes:
-            self._add_fragment(table.key, kind, images // per_row, _view(event, at))
+            self._add_fragment(table.key, kind, images // per_row, view_of(event, "").body[at:])
         elif images:
             self.fragments.append(table.key, kind, images // per_row, event.body + at, event.size - at)
         return True
@@ -503,16 +508,16 @@ cdef class Assembly(EventSink):
         """Ends the open transaction with an event that is not plain."""
         cdef RawEvent raw
         raw.timestamp, raw.end = event.timestamp, event.end
+        raw.room = NULL
         self._end(&raw, event.file)
 
 
 cdef inline bint _is_read_once(const RawEvent* event) noexcept nogil:
-    """Whether its handler keeps nothing of the event, which may be large."""
-    return event.kind == TRANSACTION_PAYLOAD or event.kind == PARTIAL_UPDATE_ROWS or WRITE_ROWS <= event.kind <= DELETE_ROWS
-
-
-cdef inline object _view(const RawEvent* event, size_t at):
-    return PyMemoryView_FromMemory(<char*>event.body + at, event.size - at, PyBUF_READ)
+    """Whether its handler keeps nothing of the event, or copies what it does."""
+    return (
+        event.size > LARGE or event.kind == TRANSACTION_PAYLOAD or event.kind == PARTIAL_UPDATE_ROWS
+        or WRITE_ROWS <= event.kind <= DELETE_ROWS
+    )
 
 
 cdef inline bint _all_set(uint8_t bits, Py_ssize_t columns) noexcept nogil:

@@ -1,6 +1,8 @@
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer
 
 
 # Of rows: first and last of each version's three.
@@ -23,6 +25,11 @@ cdef struct RawEvent:
     uint64_t end
     const uint8_t* body  # without header and checksum
     size_t size
+    PyObject* room  # the SpooledBuffer with a file in which the body lies; NULL: it lies in memory
+
+
+cdef inline const Buffer* buffer_of(const RawEvent* event) noexcept:
+    return &(<SpooledBuffer>event.room).buffer if event.room != NULL else NULL
 
 
 cdef object event_of(const RawEvent* event, str file)
@@ -45,12 +52,14 @@ cdef class EventStream:
     cdef bint _busy
     cdef int _checksum
     cdef int _sequence
-    cdef Buffer _pending
-    cdef Buffer _joined
+    cdef SpooledBuffer _pending
+    cdef SpooledBuffer _joined
+    cdef SpooledBuffer _room  # of what is being taken in; None: it lies in memory
     cdef size_t _missing  # of the packet that is being joined to those before it
     cdef bint _is_last
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
+    cdef int _take_pending(self, EventSink sink) except -1
     cdef int _drop(self, size_t used) except -1
     cdef size_t _packets(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1
     cdef size_t _bare(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1

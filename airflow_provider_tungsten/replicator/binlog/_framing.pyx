@@ -6,10 +6,12 @@ from __future__ import annotations
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, is_paged, page_out
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer
 
 from airflow_provider_tungsten.replicator.binlog.constants import event_name
 from airflow_provider_tungsten.replicator.binlog.events import (
@@ -36,6 +38,10 @@ cdef enum:
     CHECKSUM = 4
     PACKET_LIMIT = 0xFFFFFF
     LARGE = 1 << 23  # a buffer that was needed for one event and is given back behind it
+    STEP = 1 << 22  # read of an event before that leaves memory
+    LONGEST_ROTATE = 1 << 10  # and some: no file has such a name
+    LONGEST_DESCRIPTION = 1 << 10  # of which every type of event takes a byte
+    LONGEST_ERROR = 1 << 12
 
 # MySQL's largest packet is 1 GiB (`MAX_MAX_ALLOWED_PACKET`); some room for what stands in front of the values.
 cdef enum:
@@ -65,7 +71,20 @@ cdef object event_of(const RawEvent* event, str file):
 
 cdef object view_of(const RawEvent* event, str file):
     """Likewise; its body is a view, for as long as the raw one lives."""
-    return _event(event, file, PyMemoryView_FromMemory(<char*>event.body, event.size, PyBUF_READ))
+    cdef size_t start
+    if event.room == NULL:
+        return _event(event, file, PyMemoryView_FromMemory(<char*>event.body, event.size, PyBUF_READ))
+    start = <const char*>event.body - buffer_of(event).data
+    return _event(event, file, memoryview(<object>event.room)[start:start + event.size])
+
+
+cdef object _kept(const RawEvent* event, str file):
+    """Likewise; its body is a copy."""
+    if event.size <= LARGE:
+        return event_of(event, file)
+    copy = SpooledBuffer()
+    copy.put(event.body, event.size, buffer_of(event))
+    return _event(event, file, memoryview(copy))
 
 
 cdef object _event(const RawEvent* event, str file, object body):
@@ -87,7 +106,7 @@ cdef class _List(EventSink):
     cdef bint rows
 
     cdef int take(self, const RawEvent* event, str file) except -1:
-        self.events.append(event_of(event, file) if self.rows or not _is_rows(event.kind) else _event(event, file, b""))
+        self.events.append(_kept(event, file) if self.rows or not _is_rows(event.kind) else _event(event, file, b""))
         return 0
 
 
@@ -98,19 +117,16 @@ cdef inline bint _is_rows(int kind) noexcept nogil:
     )
 
 
-cdef inline int _append(Buffer* buffer, const uint8_t* data, size_t size) except -1:
-    if not reserve(buffer, size + 1):
-        raise MemoryError()
-    memcpy(buffer.data + buffer.size, data, size)
-    buffer.size += size
-    return 0
+cdef inline uint32_t _crc(uint32_t crc, const uint8_t* data, size_t size, const Buffer* room) noexcept:
+    while room != NULL and size > STEP:
+        crc = crc32(crc, data, STEP)
+        page_out(room)
+        data += STEP
+        size -= STEP
+    return crc32(crc, data, size)
 
 
 cdef class EventStream:
-    def __dealloc__(self):
-        release(&self._pending)
-        release(&self._joined)
-
     def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
         if framing not in ("packets", "file"):
             raise ValueError(f"not a framing: {framing!r}")
@@ -123,6 +139,8 @@ cdef class EventStream:
         self._checksum = CHECKSUM_UNKNOWN
         self._sequence = -1
         self._missing = 0
+        self._pending = SpooledBuffer()
+        self._joined = SpooledBuffer()
 
     @property
     def position(self):
@@ -130,7 +148,7 @@ cdef class EventStream:
 
     @property
     def pending(self):
-        return self._pending.size + self._joined.size
+        return self._pending.buffer.size + self._joined.buffer.size
 
     def feed(self, const uint8_t[::1] chunk not None, *, bint rows=True):
         sink = _List()
@@ -148,31 +166,35 @@ cdef class EventStream:
             raise RuntimeError(f"{self.file}:{self._position}: the stream is being fed, or failed: it takes nothing more")
         # It stays so when events do not fit: what was taken in of the chunk is not known then.
         self._busy = True
-        if not self._pending.size:
+        if not self._pending.buffer.size:
             if size:
                 used = self._take(&chunk[0], size, sink)
-                _append(&self._pending, &chunk[0] + used, size - used)
+                self._pending.put(&chunk[0] + used, size - used)
         else:
             if size:
-                _append(&self._pending, &chunk[0], size)
-            used = self._take(<const uint8_t*>self._pending.data, self._pending.size, sink)
-            self._drop(used)
+                self._pending.put(&chunk[0], size)
+            self._take_pending(sink)
         self._busy = False
+
+    cdef int _take_pending(self, EventSink sink) except -1:
+        cdef const Buffer* pending = &self._pending.buffer
+        self._room = self._pending if is_paged(pending) else None
+        used = self._take(<const uint8_t*>pending.data, pending.size, sink)
+        self._room = None
+        return self._drop(used)
 
     cdef int _drop(self, size_t used) except -1:
         """These bytes of what was pending are taken in."""
-        cdef Buffer before = self._pending
-        cdef Buffer after
-        if before.capacity <= LARGE or not used:
-            self._pending.size -= used
-            memmove(before.data, before.data + used, self._pending.size)
+        cdef SpooledBuffer before = self._pending
+        cdef Buffer* pending = &before.buffer
+        if not used:
             return 0
-        self._pending = after
-        try:
-            _append(&self._pending, <const uint8_t*>before.data + used, before.size - used)
-        finally:
-            release(&before)
-        return 0
+        if pending.capacity <= LARGE:
+            pending.size -= used
+            memmove(pending.data, pending.data + used, pending.size)
+            return 0
+        self._pending = SpooledBuffer()
+        return self._pending.put(<const uint8_t*>pending.data + used, pending.size - used, pending)
 
     cdef size_t _take(self, const uint8_t* data, size_t size, EventSink sink) except? <size_t>-1:
         return self._packets(data, size, sink) if self._packed else self._bare(data, size, sink)
@@ -211,7 +233,7 @@ cdef class EventStream:
             if size - at < 4:
                 break
             length = _u32(data + at) & 0xFFFFFF
-            joins = length == PACKET_LIMIT or self._joined.size
+            joins = length == PACKET_LIMIT or self._joined.buffer.size
             if size - at - 4 < length and not joins:
                 break
             if self._sequence >= 0 and data[at + 3] != (self._sequence + 1) & 0xFF:
@@ -228,18 +250,22 @@ cdef class EventStream:
         return at
 
     cdef int _join(self, const uint8_t* data, size_t length) except -1:
-        _append(&self._joined, data, length)
-        if self._joined.size > MAX_EVENT + 1:
+        cdef const Buffer* joined = &self._joined.buffer
+        self._joined.put(data, length)
+        if joined.size > MAX_EVENT + 1:
             raise self._corrupt("an event is larger than MySQL can write")
-        if self._joined.size > 1 + HEADER and self._joined.size > 1 + <size_t>_u32(<const uint8_t*>self._joined.data + 10):
+        if joined.size > 1 + HEADER and joined.size > 1 + <size_t>_u32(<const uint8_t*>joined.data + 10):
             raise self._corrupt("an event is longer than its header says")
         return 0
 
     cdef int _end_packet(self, EventSink sink) except -1:
         """Of those that are joined."""
+        cdef SpooledBuffer before = self._room
+        cdef const Buffer* joined = &self._joined.buffer
         if self._is_last:
-            self._packet(<const uint8_t*>self._joined.data, self._joined.size, sink)
-            release(&self._joined)
+            self._room = self._joined if is_paged(joined) else None
+            self._packet(<const uint8_t*>joined.data, joined.size, sink)
+            self._joined, self._room = SpooledBuffer(), before
         return 0
 
     cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1:
@@ -250,7 +276,7 @@ cdef class EventStream:
         elif data[0] == 0xFE:
             self.ended = True
         elif data[0] == 0xFF:
-            self._error(data[1:length])
+            self._error(data[1:min(length, <size_t>LONGEST_ERROR)])
         else:
             raise self._corrupt(f"the server sent a packet that begins with 0x{data[0]:02x}")
         return 0
@@ -278,9 +304,10 @@ cdef class EventStream:
         event.flags = _u16(data + 17)
         event.body = data + HEADER
         event.size = length - HEADER - self._take_checksum(data, length, event.kind)
+        event.room = <PyObject*>self._room if self._room is not None else NULL
         file = self.file
         if event.kind == ROTATE and (log_pos == 0 or event.flags & ARTIFICIAL):
-            self._rotate(event.body[:event.size])
+            self._rotate(event.body[:min(event.size, <size_t>LONGEST_ROTATE)])
             event.start = self._position
             file = self.file
         elif event.kind == HEARTBEAT or event.kind == HEARTBEAT_V2 or (
@@ -298,7 +325,7 @@ cdef class EventStream:
             self._advance(event.kind, length, log_pos)
         event.end = self._position
         if event.kind == ROTATE and event.end > event.start:
-            self._rotate(event.body[:event.size])
+            self._rotate(event.body[:min(event.size, <size_t>LONGEST_ROTATE)])
         sink.take(&event, file)
         return 0
 
@@ -323,13 +350,16 @@ cdef class EventStream:
         """Whether the CRC32 at the end is right; ``cleared``: flags that do not count."""
         cdef uint8_t flags = data[17] & ~cleared
         cdef uint32_t expected = _u32(data + length - CHECKSUM)
+        cdef const Buffer* room = &self._room.buffer if self._room is not None else NULL
         cdef uint32_t crc
         if flags == data[17]:
-            return crc32(0, data, length - CHECKSUM) == expected
+            return _crc(0, data, length - CHECKSUM, room) == expected
         crc = crc32(crc32(0, data, 17), &flags, 1)
-        return crc32(crc, data + 18, length - 18 - CHECKSUM) == expected
+        return _crc(crc, data + 18, length - 18 - CHECKSUM, room) == expected
 
     cdef size_t _describe(self, const uint8_t* data, size_t length) except? <size_t>-1:
+        if length > LONGEST_DESCRIPTION:
+            raise self._corrupt(f"a FORMAT_DESCRIPTION event of {length} bytes: more than any server writes")
         cdef bytes body = data[HEADER:length]
         cdef size_t checksum = CHECKSUM if has_checksum_field(body) else 0
         if checksum and len(body) < 57 + CHECKSUM + 1:

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
 from airflow_provider_tungsten.replicator.binlog._charset cimport Decoder
 
 
@@ -92,4 +93,7 @@ cdef class Images:
 cdef class RowLayout(Images):
     cdef object _misfit(self)
     cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil
-    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end) noexcept nogil
+    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end, const Buffer* room) noexcept nogil
+    cdef object kept_of(
+        self, const uint8_t* data, const uint8_t* end, const Buffer* room, size_t images, keep
+    )

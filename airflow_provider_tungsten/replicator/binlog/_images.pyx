@@ -11,8 +11,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, page_out
 from airflow_provider_tungsten.replicator.binlog._charset cimport Charset
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
+
+cdef enum:
+    STEP = 1 << 22  # walked over before it leaves memory
+    IN_BYTES = 1 << 20  # what is larger stays in the buffer in which it was made
 
 
 cdef class Images:
@@ -41,6 +47,7 @@ cdef class Images:
         self._count = self._fields.size()
         self._bitmap = (self._count + 7) // 8
 
+
 cdef class RowLayout(Images):
     cdef object _misfit(self):
         return CorruptLogError(f"{self._table}: a row image does not fit its table definition")
@@ -60,33 +67,52 @@ cdef class RowLayout(Images):
             data[0] += size
         return True
 
-    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end) noexcept nogil:
-        """How many images fill the memory; -1 where they do not fit it."""
+    cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end, const Buffer* room) noexcept nogil:
+        """How many images fill the memory; -1 where they do not fit it.
+
+        :param room: the buffer in which they lie, or NULL; what was walked over leaves memory.
+        """
         cdef Py_ssize_t images = 0
+        cdef const uint8_t* stop
         if self._bitmap == 0 and data < end:
             return -1
         while data < end:
-            if not self._skip(&data, end):
-                return -1
-            images += 1
+            stop = data + STEP if room != NULL and end - data > STEP else end
+            while data < stop:
+                if not self._skip(&data, end):
+                    return -1
+                images += 1
+            if room != NULL:
+                page_out(room)
         return images
 
     def count(self, const uint8_t[::1] payload not None, size_t images_per_row):
         cdef Py_ssize_t images = 0
+        cdef SpooledBuffer spooled = room_of(payload.base)
+        cdef const Buffer* room = &spooled.buffer if spooled is not None else NULL
         if payload.shape[0] == 0:
             return 0
         with nogil:
-            images = self.images(&payload[0], &payload[0] + payload.shape[0])
+            images = self.images(&payload[0], &payload[0] + payload.shape[0], room)
         if images < 0 or images_per_row == 0 or images % images_per_row:
             raise self._misfit()
         return images // images_per_row
 
     def drop(self, const uint8_t[::1] payload not None, size_t images, keep):
-        cdef vector[uint8_t] kept, out, nulls
-        cdef const uint8_t* data
+        cdef SpooledBuffer spooled = room_of(payload.base)
+        cdef const Buffer* room = &spooled.buffer if spooled is not None else NULL
+        cdef const uint8_t* data = &payload[0] if payload.shape[0] else NULL
+        return self.kept_of(data, data + payload.shape[0], room, images, keep)
+
+    cdef object kept_of(
+        self, const uint8_t* data, const uint8_t* end, const Buffer* room, size_t images, keep
+    ):
+        """The images, so many of them, with those columns that are kept."""
+        cdef vector[uint8_t] kept, nulls
+        cdef SpooledBuffer out = SpooledBuffer()
         cdef const uint8_t* start
         cdef const uint8_t* bits
-        cdef const uint8_t* end
+        cdef const uint8_t* stop = data + STEP
         cdef size_t image, at, size, bitmap_at
         cdef size_t column = 0
         for stays in keep:
@@ -95,32 +121,30 @@ cdef class RowLayout(Images):
         if kept.size() != self._count:
             raise ValueError(f"{self._table} has {self._count} columns, not {kept.size()}")
         nulls.resize((column + 7) // 8)
-        if payload.shape[0] == 0:
-            if images:
-                raise self._misfit()
-            return b""
-        data, end = &payload[0], &payload[0] + payload.shape[0]
-        out.reserve(payload.shape[0])
         for image in range(images):
-            if <size_t>(end - data) < self._bitmap:
+            if data == end or <size_t>(end - data) < self._bitmap:
                 raise self._misfit()
             bits = data
             data += self._bitmap
-            bitmap_at, column = out.size(), 0
-            nulls.assign(nulls.size(), 0)
-            out.insert(out.end(), nulls.begin(), nulls.end())
+            bitmap_at, column = out.buffer.size, 0
+            out.put(nulls.data(), nulls.size())
             for at in range(self._count):
                 if bits[at >> 3] >> (at & 7) & 1:
                     if kept[at]:
-                        out[bitmap_at + (column >> 3)] |= 1 << (column & 7)
+                        out.buffer.data[bitmap_at + (column >> 3)] |= 1 << (column & 7)
                 else:
                     start = data
                     if not find_value(&self._fields[at], &data, end, &size):
                         raise self._misfit()
                     data += size
                     if kept[at]:
-                        out.insert(out.end(), start, data)
+                        out.put(start, data - start, room)
                 column += kept[at]
+            if room != NULL and data > stop:
+                page_out(room)
+                stop = data + STEP
         if data != end:
             raise self._misfit()
-        return PyBytes_FromStringAndSize(<const char*>out.data(), out.size())
+        if out.buffer.size > IN_BYTES:
+            return out
+        return PyBytes_FromStringAndSize(out.buffer.data, out.buffer.size)

@@ -7,7 +7,9 @@ cdef class SpooledBuffer:
     cdef Buffer buffer
     cdef size_t _views
 
-    cdef int put(self, const uint8_t* data, size_t size) except -1
+    # source: where the data lie, if in a buffer, too: what was copied of them leaves memory
+    cdef int put(self, const uint8_t* data, size_t size, const Buffer* source=*) except -1
 
 
+cpdef SpooledBuffer room_of(data)
 cdef object no_room(const Buffer* buffer)

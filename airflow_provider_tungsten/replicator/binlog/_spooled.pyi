@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 from typing_extensions import Buffer
 
 class SpooledBuffer:
@@ -17,3 +19,9 @@ class SpooledBuffer:
     def page_out(self) -> None:
         """Nothing of a file needs to be in memory; what is looked at again is read again."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def room_of(data: Buffer) -> SpooledBuffer | None:
+    """The buffer that these bytes are, or of which they are a view."""
+
+def steps(data: Buffer, size: int) -> Iterator[memoryview]:
+    """The bytes from the first to the last, `size` at a time; what was taken leaves memory where they lie in a file."""

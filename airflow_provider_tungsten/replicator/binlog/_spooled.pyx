@@ -26,6 +26,24 @@ cdef object no_room(const Buffer* buffer):
     )
 
 
+cpdef SpooledBuffer room_of(data):
+    if isinstance(data, memoryview):
+        data = data.obj
+    return data if isinstance(data, SpooledBuffer) else None
+
+
+def steps(data, Py_ssize_t size):
+    cdef SpooledBuffer room = room_of(data)
+    cdef Py_ssize_t at, read = 0
+    view = memoryview(data)
+    for at in range(0, len(view), size):
+        yield view[at:at + size]
+        read += size
+        if room is not None and read >= STEP:
+            page_out(&room.buffer)
+            read = 0
+
+
 cdef class SpooledBuffer:
     def __dealloc__(self):
         release(&self.buffer)
@@ -41,7 +59,7 @@ cdef class SpooledBuffer:
         if data.shape[0]:
             self.put(&data[0], data.shape[0])
 
-    cdef int put(self, const uint8_t* data, size_t size) except -1:
+    cdef int put(self, const uint8_t* data, size_t size, const Buffer* source=NULL) except -1:
         cdef size_t step
         if self._views:
             raise BufferError("somebody looks at these bytes: they cannot grow")
@@ -51,6 +69,8 @@ cdef class SpooledBuffer:
                 raise no_room(&self.buffer)
             memcpy(self.buffer.data + self.buffer.size, data, step)
             self.buffer.size += step
+            if source != NULL and step == STEP:
+                page_out(source)
             data += step
             size -= step
         return 0

@@ -28,8 +28,8 @@ class Event(NamedTuple):
     :param end: 64-bit offset behind its last byte; equal to ``start`` for events that stand in no file (artificial
         ROTATE, a FORMAT_DESCRIPTION sent again, heartbeats). Events of a compressed transaction have the offsets of
         the TRANSACTION_PAYLOAD they came in.
-    :param body: without header and checksum. Of what may be large, rows and compressed transactions, it is any readable memory,
-        good while the event is taken in.
+    :param body: without header and checksum. Of rows, of compressed transactions and of whatever is large it is any readable
+        memory, good while the event is taken in.
     """
 
     type: int
@@ -97,6 +97,7 @@ class Gtid(NamedTuple):
 class Query(NamedTuple):
     """:param sql: decoded by the client's character set; bytes that are wrong in it stand as backslash escapes.
     :param variables: status variables, as they stand.
+    :param cut: ``sql`` is the beginning of a statement that is too long to be read.
     """
 
     thread_id: int
@@ -104,6 +105,7 @@ class Query(NamedTuple):
     sql: str
     error_code: int
     variables: bytes = b""
+    cut: bool = False
 
 
 class XaPrepare(NamedTuple):
@@ -152,9 +154,24 @@ _ROWS_HEAD = struct.Struct("<IHHH")
 _HEADER_LENGTH = 19
 # `FN_REFLEN` in MySQL's `include/my_io.h`, less one.
 _LONGEST_FILE = 511
+_LONGEST_SHORT = 1 << 16
+# Of a statement, in bytes: longer ones are judged by their beginning.
+_LONGEST_STATEMENT = 4 << 20
+_BEGINNING = 1 << 16
+_MOST_COLUMNS = 4096  # of MySQL and of MariaDB (`MAX_FIELDS`)
 _POST_HEADERS: dict[int, int] = {EventType.TABLE_MAP: 8}
 _POST_HEADERS.update(dict.fromkeys(_ROWS_V1, 8))
 _POST_HEADERS.update(dict.fromkeys(set(_KINDS) - _ROWS_V1, 10))
+
+
+def short(body: bytes, name: str) -> bytes:
+    """The body of an event of a kind that is never large.
+
+    :raises CorruptLogError: it is.
+    """
+    if len(body) > _LONGEST_SHORT:
+        raise CorruptLogError(f"a {name} event of {len(body)} bytes: more than any server writes")
+    return bytes(body)
 
 
 def server_version(text: str) -> tuple[int, int, int]:
@@ -198,6 +215,7 @@ def has_checksum_field(body: bytes) -> bool:
 
 def parse_rotate(body: bytes) -> Rotate:
     """:raises CorruptLogError: cut short, or with a name that is too long for any file."""
+    body = short(body, "ROTATE")
     if len(body) < 9:
         raise CorruptLogError("a ROTATE event is cut short")
     file = body[8 : 8 + _LONGEST_FILE].decode("utf-8", "backslashreplace")
@@ -222,6 +240,7 @@ def parse_gtid(event_type: int, body: bytes) -> Gtid:
 
     :raises CorruptLogError: cut short.
     """
+    body = short(body, "GTID")
     if event_type == EventType.GTID_TAGGED:
         return _parse_tagged_gtid(body)
     if len(body) < _GTID.size:
@@ -302,15 +321,17 @@ def parse_previous_gtids(body: bytes) -> GtidSet:
 _QUERY_HEAD = struct.Struct("<IIBHH")
 
 
-def _query_parts(body: bytes) -> tuple[int, int, bytes, bytes, bytes]:
-    if len(body) < 13:
+def _query_parts(body: bytes, head: int = 13) -> tuple[int, int, bytes, bytes, bytes]:
+    """:param head: bytes in front of the variables."""
+    if len(body) < head:
         raise CorruptLogError("a QUERY event is cut short")
     thread_id, _, schema_length, error_code, variables_length = _QUERY_HEAD.unpack_from(body)
-    schema_at = 13 + variables_length
+    schema_at = head + variables_length
     sql_at = schema_at + schema_length + 1
     if sql_at > len(body) or body[sql_at - 1] != 0:
         raise CorruptLogError("a QUERY event's lengths do not fit what it holds")
-    return thread_id, error_code, body[13:schema_at], body[schema_at : sql_at - 1], body[sql_at:]
+    variables, schema = bytes(body[head:schema_at]), bytes(body[schema_at : sql_at - 1])
+    return thread_id, error_code, variables, schema, body[sql_at:]
 
 
 def is_begin(body: bytes) -> bool:
@@ -331,13 +352,17 @@ def is_commit(body: bytes) -> bool:
 
 def parse_query(body: bytes) -> Query:
     """:raises CorruptLogError: cut short."""
-    thread_id, error_code, variables, schema, sql = _query_parts(body)
+    return _query(*_query_parts(body))
+
+
+def _query(thread_id: int, error_code: int, variables: bytes, schema: bytes, sql: bytes) -> Query:
     collation = _client_collation(variables)
     charset = charsets.charset_name(collation) if collation is not None else None
     # Bytes that are wrong in the client's character set can only stand in a comment or a literal: MySQL itself
     # refuses them in a name. They must not stop the log.
-    text = charsets.decode(sql.rstrip(b"\0"), charset, escape=True)
-    return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables)
+    cut = len(sql) > _LONGEST_STATEMENT
+    text = charsets.decode(bytes(sql[:_BEGINNING] if cut else sql).rstrip(b"\0"), charset, escape=True)
+    return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables, cut)
 
 
 # Code of a status variable → bytes of its value (`Query_event::Query_event_post_header`). Those in front of the
@@ -370,9 +395,7 @@ def parse_execute_load(body: bytes) -> Query:
 
     :raises CorruptLogError: cut short.
     """
-    if len(body) < 26:
-        raise CorruptLogError("an EXECUTE_LOAD_QUERY event is cut short")
-    return parse_query(body[:13] + body[26:])
+    return _query(*_query_parts(body, 26))
 
 
 _XA_STATEMENT = re.compile(
@@ -393,6 +416,7 @@ def parse_xa_statement(sql: str) -> XaStatement:
 
 def parse_xa_prepare(body: bytes) -> XaPrepare:
     """:raises CorruptLogError: cut short."""
+    body = short(body, "XA_PREPARE")
     if len(body) < 13:
         raise CorruptLogError("an XA_PREPARE event is cut short")
     one_phase, format_id, global_length, branch_length = struct.unpack_from("<?iii", body)
@@ -442,6 +466,10 @@ def parse_rows(event: Event) -> Rows:
             raise CorruptLogError(f"{event.place}: its extra data are cut short")
         at += extra
     columns, at = packed_integer(body, at)
+    if columns > _MOST_COLUMNS:
+        raise CorruptLogError(
+            f"{event.place}: it says that its rows have {columns} columns: more than any table"
+        )
     width = (columns + 7) >> 3
     payload = at + (2 * width if kind is Kind.UPDATE else width)
     if payload > len(body):

@@ -7,13 +7,13 @@ Formats: MySQL's protocol (COM_BINLOG_DUMP), `libs/mysql/binlog/event/binlog_eve
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import zstandard
 
 from airflow_provider_tungsten.replicator.binlog import _framing
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
@@ -78,6 +78,26 @@ class Dump:
             yield from self.stream.feed(chunk, rows=False)
 
 
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Bytes:
+    """A file of bytes, of which no more stays in memory than was read last."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._room = room_of(data)
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        if self._room is not None:
+            self._room.page_out()
+        start = self._at
+        self._at = min(start + size, len(self._data))
+        return bytes(self._data[start : self._at])
+
+
 class _Payload(NamedTuple):
     """:param size: bytes of the events once decompressed; ``at``: where the compressed bytes begin."""
 
@@ -98,7 +118,7 @@ def payload_events(event: Event) -> Iterator[Event]:
     if payload.compression == _ZSTD:
         return _inner_events(event, _decompressed(data), payload.size)
     if payload.compression == _NONE:
-        return _inner_events(event, io.BytesIO(data), payload.size)
+        return _inner_events(event, _Bytes(data), payload.size)
     raise UnsupportedError(
         f"{event.place}: a transaction compressed by the unknown algorithm {payload.compression}; "
         "SET GLOBAL binlog_transaction_compression=OFF and start behind this place"
@@ -136,12 +156,13 @@ def _payload(event: Event) -> _Payload:
     return _Payload(compression, size, at, length)
 
 
-def _decompressed(data: memoryview) -> BinaryIO:
+def _decompressed(data: memoryview) -> _Stream:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
-    return decompressor.stream_reader(data, read_across_frames=True)
+    source = data if room_of(data) is None else cast(BinaryIO, _Bytes(data))
+    return decompressor.stream_reader(source, read_across_frames=True)
 
 
-def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
+def _inner_events(outer: Event, stream: _Stream, left: int) -> Iterator[Event]:
     while left:
         header = _read(outer, stream, min(_HEADER, left))
         length = int.from_bytes(header[9:13], "little")
@@ -170,20 +191,21 @@ def _inner_events(outer: Event, stream: BinaryIO, left: int) -> Iterator[Event]:
         raise CorruptLogError(f"{outer.place}: it holds more than it says")
 
 
-def _read(outer: Event, stream: BinaryIO, length: int) -> bytes:
-    """In steps: memory is taken for what is there, not for what is said to be."""
-    found = _piece(outer, stream, min(length, _STEP))
+def _read(outer: Event, stream: _Stream, length: int) -> bytes:
+    """In steps: room is taken for what is there, not for what is said to be."""
+    found = piece = _piece(outer, stream, min(length, _STEP))
     if len(found) < length:
-        growing = bytearray(found)
-        while len(growing) < length and (piece := _piece(outer, stream, min(length - len(growing), _STEP))):
-            growing += piece
-        found = cast(bytes, growing)
+        growing = SpooledBuffer()
+        while piece:
+            growing.append(piece)
+            piece = _piece(outer, stream, min(length - len(growing), _STEP))
+        found = cast(bytes, memoryview(growing))
     if len(found) < length:
         raise CorruptLogError(f"{outer.place}: it ends inside an event")
     return found
 
 
-def _piece(outer: Event, stream: BinaryIO, length: int) -> bytes:
+def _piece(outer: Event, stream: _Stream, length: int) -> bytes:
     """As much, or what there is."""
     try:
         return stream.read(length)

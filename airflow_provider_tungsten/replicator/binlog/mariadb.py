@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer, steps
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
-from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer, xid_text
+from airflow_provider_tungsten.replicator.binlog.events import Event, packed_integer, short, xid_text
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
@@ -34,6 +35,7 @@ _POSITION = re.compile(r"^(\d{1,10})-(\d{1,10})-(\d{1,20})$")
 _LARGEST = 1 << 30
 _BEST_RATIO = 1040
 _STEP = 1 << 14
+_SMALL = 1 << 20
 
 
 class MariadbGtid(NamedTuple):
@@ -75,7 +77,7 @@ class MariadbGtid(NamedTuple):
 
 def parse_mariadb_gtid(event: Event) -> MariadbGtid:
     """:raises CorruptLogError: cut short."""
-    body = event.body
+    body = short(event.body, "MariaDB GTID")
     if len(body) < _GTID_HEAD.size:
         raise CorruptLogError("a MariaDB GTID event is cut short")
     seq_no, domain, flags = _GTID_HEAD.unpack_from(body)
@@ -192,8 +194,11 @@ def decompressed(event: Event) -> Event:
     at = _rows_head(event, head) if head else _query_head(event)
     if at >= len(body):
         raise CorruptLogError(f"{event.place}: it is cut short")
-    whole = _inflated(event, body[at:], bytearray(body[:at]))
-    return event._replace(type=plain, body=cast(bytes, whole))
+    whole = SpooledBuffer()
+    whole.append(body[:at])
+    _inflate(event, body[at:], whole)
+    small = len(whole) <= _SMALL
+    return event._replace(type=plain, body=bytes(whole) if small else cast(bytes, memoryview(whole)))
 
 
 def _query_head(event: Event) -> int:
@@ -212,7 +217,7 @@ def _rows_head(event: Event, head: int) -> int:
     return at + ((columns + 7) >> 3) * (2 if event.type in _UPDATES else 1)
 
 
-def _inflated(event: Event, data: memoryview, out: bytearray) -> bytearray:
+def _inflate(event: Event, data: memoryview, out: SpooledBuffer) -> None:
     """One byte of 0x80, algorithm and width; so many bytes of length, big-endian; the zlib stream, which goes behind ``out``."""
     width = data[0] & 0x07
     if data[0] & 0xF8 != 0x80 or not 1 <= width <= 4:
@@ -228,15 +233,14 @@ def _inflated(event: Event, data: memoryview, out: bytearray) -> bytearray:
     # One byte more than is due shows that there is more; the output grows no further than that.
     end = len(out) + size
     try:
-        for at in range(0, len(packed), _STEP):
+        for step in steps(packed, _STEP):
             if stream.eof or len(out) > end:
                 raise _not_what_it_says(event)
-            out += stream.decompress(packed[at : at + _STEP], end + 1 - len(out))
+            out.append(stream.decompress(step, end + 1 - len(out)))
     except zlib.error as error:
         raise CorruptLogError(f"{event.place}: it cannot be decompressed: {error}") from None
     if len(out) != end or not stream.eof or stream.unused_data:
         raise _not_what_it_says(event)
-    return out
 
 
 def _not_what_it_says(event: Event) -> CorruptLogError:

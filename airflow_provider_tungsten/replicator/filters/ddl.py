@@ -32,9 +32,10 @@ _HARMLESS = frozenset(
     }
 )
 _DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "SELECT", "DO"})
-# What CREATE, ALTER, DROP and RENAME may name besides tables, indexes and databases; none of it holds rows.
-_OTHER_OBJECTS = frozenset(
+# What CREATE, ALTER, DROP and RENAME may name besides tables, indexes and databases; none of it holds rows that are logged.
+_WITHOUT_ROWS = frozenset(
     {
+        "TEMPORARY",
         *("USER", "ROLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SERVER", "TABLESPACE"),
         *("LOGFILE", "INSTANCE", "RESOURCE", "SPATIAL_REFERENCE", "LIBRARY"),
     }
@@ -59,6 +60,7 @@ _NOT_A_COLUMN = frozenset(
     }
 )
 _FILLING_WORDS = frozenset({"GENERATED", "AS", "AUTO_INCREMENT", "SERIAL"})
+_BEGINNING = 1 << 16  # characters of a longer statement that are looked at first
 _COMPUTED_DEFAULTS = frozenset(
     {"(", "CURRENT_TIMESTAMP", "NOW", "LOCALTIME", "LOCALTIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"}
 )
@@ -71,11 +73,14 @@ class Statement(NamedTuple):
     ``schema`` (columns, indexes, options; the rows keep their values), ``truncate``, ``moves_rows`` (rows vanish or
     change their table without row events), ``rewrites`` (values change without row events), ``dml`` (a row change in
     statement format), ``unknown``.
+
+    :param settled: it changes no definition, and what stands behind the beginning of a long one changes nothing of that.
     """
 
     effect: Effect
     tables: tuple[Table, ...] = ()
     keyword: str = ""
+    settled: bool = False
 
     @property
     def folded(self) -> Statement:
@@ -83,18 +88,41 @@ class Statement(NamedTuple):
         return self._replace(tables=tuple((schema.lower(), table.lower()) for schema, table in self.tables))
 
 
-def classify(sql: str, default_schema: str, *, backslashes: bool = True) -> Statement:
-    """What `sql` does; names without a schema belong to `default_schema`. Never fails: see ``unknown``.
+def classify(sql: str, default_schema: str, *, backslashes: bool = True, cut: bool = False) -> Statement:
+    """What `sql` does; names without a schema belong to `default_schema`. What is not known is ``unknown``.
 
     :param backslashes: as in :class:`Dialect`.
+    :param cut: `sql` is only the statement's beginning.
+    :raises UnsupportedError: more words than are read.
     """
-    reader = words_of(sql, default_schema, Dialect(backslashes=backslashes))
+    dialect = Dialect(backslashes=backslashes)
+    if cut or len(sql) > _BEGINNING:
+        statement = _of_beginning(words_of(sql[:_BEGINNING], default_schema, dialect))
+        if cut or statement.settled:
+            return statement
+    reader = words_of(sql, default_schema, dialect)
     keyword = reader.next()
     try:
         effect, tables = _classify(keyword, reader)
     except NotUnderstoodError:
         effect, tables = "unknown", []
     return Statement(effect, tuple(dict.fromkeys(tables)), keyword)
+
+
+def _of_beginning(reader: Reader) -> Statement:
+    """Settled, or ``unknown``."""
+    keyword = reader.next()
+    effect: Effect = "unknown"
+    tables: list[Table] = []
+    if keyword in _DML:
+        effect, tables = "dml", _dml_tables(keyword, reader)
+    elif keyword in _HARMLESS or (
+        keyword in ("CREATE", "ALTER", "DROP") and _object_kind(reader) in _WITHOUT_ROWS
+    ):
+        effect = "none"
+    if effect == "unknown" or not reader:  # the word that tells may be cut short
+        return Statement("unknown", (), keyword)
+    return Statement(effect, tuple(tables), keyword, settled=True)
 
 
 def redact(sql: str, *, backslashes: bool = True) -> str:
@@ -151,7 +179,7 @@ def _object(keyword: str, reader: Reader) -> tuple[Effect, list[Table]]:
     """CREATE, ALTER and DROP of anything. OR REPLACE drops first (MariaDB)."""
     drops = keyword == "DROP" or reader.peek() == "OR"
     kind = _object_kind(reader)
-    if kind in _OTHER_OBJECTS or kind == "TEMPORARY":
+    if kind in _WITHOUT_ROWS:
         return "none", []
     if kind in ("DATABASE", "SCHEMA"):
         if not drops:

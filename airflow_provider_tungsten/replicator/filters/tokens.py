@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple
+
+from airflow_provider_tungsten.replicator.errors import UnsupportedError
 
 Table = tuple[str, str]
 Kind = Literal["backtick", "double", "text", "word", "sign"]
 
+# Possessive, or a long literal takes a hundred times its size.
 _PATTERN = r"""
       (?P<skip>\s+ | /\*(?!M?!).*?(?:\*/|\Z) | /\*M?!(?P<version>\d{{5,6}}(?!\d))? | \*/ | --(?=[\s]|\Z)[^\n]* | \#[^\n]*)
-    | `(?P<backtick>(?:[^`]|``)*)`
-    | "(?P<double>(?:{in_double}|"")*)"
-    | '(?P<text>(?:{in_text}|'')*)'
+    | `(?P<backtick>(?:[^`]++|``)*+)`
+    | "(?P<double>(?:{in_double}|"")*+)"
+    | '(?P<text>(?:{in_text}|'')*+)'
     | (?P<word>[\w$@\u0080-\U0010ffff]+)
     | (?P<sign>.)
     """
+_MOST_WORDS = 400_000
 # MySQL keeps names in utf8mb3, and takes a question mark for what that cannot hold.
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
@@ -26,7 +31,7 @@ _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", 
 @lru_cache(maxsize=2)
 def pattern(backslashes: bool) -> re.Pattern[str]:
     """Matches one word; its group tells what it is."""
-    in_double, in_text = (r'[^"\\]|\\.', r"[^'\\]|\\.") if backslashes else ('[^"]', "[^']")
+    in_double, in_text = (r'[^"\\]++|\\.', r"[^'\\]++|\\.") if backslashes else ('[^"]++', "[^']++")
     return re.compile(_PATTERN.format(in_double=in_double, in_text=in_text), re.VERBOSE | re.DOTALL)
 
 
@@ -224,8 +229,17 @@ def tokens(sql: str, dialect: Dialect) -> Iterator[Token]:
 
 
 def reader(sql: str, default_schema: str, dialect: Dialect) -> Reader:
-    """`sql` from its first word on; names without a schema belong to `default_schema`."""
-    return Reader(list(tokens(sql, dialect)), default_schema, dialect)
+    """`sql` from its first word on; names without a schema belong to `default_schema`.
+
+    :raises UnsupportedError: more words than are read.
+    """
+    found = list(islice(tokens(sql, dialect), _MOST_WORDS + 1))
+    if len(found) > _MOST_WORDS:
+        raise UnsupportedError(
+            f"a statement of more than {_MOST_WORDS} words is not read; start behind it with the DAG's parameter `reposition` "
+            "and load the tables that it touches again"
+        )
+    return Reader(found, default_schema, dialect)
 
 
 def statements(script: str, dialect: Dialect) -> Iterator[str]:

@@ -120,4 +120,4 @@ def _is_ddl(event: Event, scratch: Catalog) -> bool:
     if event.type != EventType.QUERY or is_begin(event.body) or is_commit(event.body):
         return False
     query = parse_query(event.body)
-    return scratch.apply(query.sql, Session.of(query, None), event.place)
+    return query.cut or scratch.apply(query.sql, Session.of(query, None), event.place)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer, steps
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from airflow_provider_tungsten.replicator.spool import Fragment
 from airflow_provider_tungsten.replicator.thl import columns
@@ -39,10 +39,10 @@ def in_pieces(fragment: Fragment) -> Iterator[Fragment]:
     if kind not in ROW_KINDS or len(payload) <= columns.GROUP_BYTES:
         yield fragment
         return
-    view = memoryview(payload)
-    yield fragment._replace(payload=bytes(view[:PIECE_BYTES]), whole=len(view))
-    for start in range(PIECE_BYTES, len(view), PIECE_BYTES):
-        yield Fragment(Kind.CONTINUED, table, 0, bytes(view[start : start + PIECE_BYTES]))
+    pieces = map(bytes, steps(payload, PIECE_BYTES))
+    yield fragment._replace(payload=next(pieces), whole=len(payload))
+    for piece in pieces:
+        yield Fragment(Kind.CONTINUED, table, 0, piece)
 
 
 def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[Joined]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer, room_of, steps
 from airflow_provider_tungsten.replicator.errors import StorageError
 from tests.unit.replicator.test_memory import MIB, measured
 
@@ -80,3 +80,29 @@ def test_a_folder_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TMPDIR", "/nowhere")
     with pytest.raises(StorageError, match="No such file or directory"):
         grown(IN_MEMORY + 1)
+
+
+def test_steps_are_all_of_it_and_need_not_be_in_memory() -> None:
+    def work() -> bool:
+        buffer = grown(200 * MIB)
+        expected = b"".join(bytes([number % 251]) for number in range(200))
+        with memoryview(buffer)[:-1] as view:
+            found = [*map(bytes, steps(view, MIB))]
+        return b"".join(step[:1] for step in found) == expected and len(found[-1]) == MIB - 1
+
+    def read() -> int:
+        buffer = grown(200 * MIB)
+        return sum(len(step) for step in steps(buffer, MIB) if hashlib.sha256(step))
+
+    assert measured(work)[0] is True
+    found, peak = measured(read)
+    assert found == 200 * MIB
+    assert peak < 60 * MIB
+    assert [*map(bytes, steps(b"abcde", 2))] == [b"ab", b"cd", b"e"]
+
+
+def test_a_view_tells_in_which_buffer_it_lies() -> None:
+    buffer = grown(3)
+    assert room_of(buffer) is buffer
+    assert room_of(memoryview(buffer)[1:][:1]) is buffer
+    assert room_of(memoryview(b"abc")) is room_of(b"abc") is None

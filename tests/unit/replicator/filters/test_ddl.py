@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import classify, redact
 
 T = ("shop", "t")
@@ -124,3 +125,41 @@ def test_a_backslash_escapes_only_where_the_session_says_so() -> None:
     assert classify(sql, "shop").effect == "schema"
     assert classify(sql, "shop", backslashes=False).effect == "moves_rows"
     assert redact(r"FROB 'a\' BY 'secret'", backslashes=False) == "FROB '?' BY '?'"
+
+
+LONG = " /* " + "x" * 70_000 + " */ "
+
+
+@pytest.mark.parametrize(
+    ("sql", "effect", "settled"),
+    [
+        ("INSERT INTO t VALUES (1) " + LONG, "dml", True),
+        ("CREATE DEFINER=`a`@`b` VIEW v AS SELECT 1" + LONG, "none", True),
+        ("DROP TEMPORARY TABLE t" + LONG, "none", True),
+        ("SET PASSWORD = 'x'" + LONG, "none", True),
+        (LONG + "INSERT INTO t VALUES (1)", "dml", False),
+        ("CREATE " + LONG + "VIEW v AS SELECT 1", "none", False),
+        ("CREATE DATABASE d" + LONG, "none", False),
+        ("ALTER TABLE t ANALYZE PARTITION p" + LONG, "none", False),
+        ("CREATE TABLE t (i INT)" + LONG, "create", False),
+    ],
+)
+def test_the_beginning_of_a_long_statement_settles_it_where_nothing_behind_matters(
+    sql: str, effect: str, settled: bool
+) -> None:
+    found = classify(sql, "shop")
+    assert (found.effect, found.settled) == (effect, settled)
+    cut = classify(sql[: 1 << 16], "shop", cut=True)
+    assert (cut.effect, cut.settled) == ((effect, True) if settled else ("unknown", False))
+
+
+@pytest.mark.parametrize("beginning", ["INSERT INTO shop", "DROP", "CREATE VIEW", "SHOW", ""])
+def test_a_beginning_that_is_cut_in_the_word_that_tells_is_unknown(beginning: str) -> None:
+    assert classify(beginning, "shop", cut=True).effect == "unknown"
+
+
+def test_a_statement_of_too_many_words_is_refused() -> None:
+    words = "i INT, " * 140_000
+    with pytest.raises(UnsupportedError, match="more than 400000 words"):
+        classify(f"CREATE TABLE t ({words})", "shop")
+    assert classify(f"CREATE PROCEDURE p () SELECT {words}", "shop").effect == "none"
