@@ -7,22 +7,27 @@ as it was after (MySQL `sql/rpl_record.cc`, ``unpack_row``). Every read is check
 
 from __future__ import annotations
 
-from cpython.buffer cimport PyBUF_READ
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, page_out
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Images, Op, find_value, little_endian
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
+from airflow_provider_tungsten.replicator.binlog._json_children import put_pieces
+from airflow_provider_tungsten.replicator.binlog.json_diff import pieces
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 
 cdef enum:
     PARTIAL_JSON = 1
     DIFFS_LENGTH = 4
+    STEP = 1 << 22  # walked over before it leaves memory
 
 
 cdef class PartialUpdates(Images):
+    cdef SpooledBuffer _out
+    cdef object _view  # of the payload that is being made whole
+    cdef const uint8_t* _begin
+    cdef const Buffer* _room
     cdef vector[const uint8_t*] _before  # of each column; NULL: it is NULL
     cdef vector[size_t] _sizes
     cdef size_t _json_columns
@@ -36,23 +41,34 @@ cdef class PartialUpdates(Images):
         for at in range(self._count):
             self._json_columns += self._fields[at].op == Op.JSON
 
-    def whole(self, bytearray out not None, const uint8_t[::1] payload not None, pieces):
+    def whole(self, SpooledBuffer out not None, view not None):
+        cdef const uint8_t[::1] payload = view
+        cdef SpooledBuffer spooled = room_of(view)
         cdef const uint8_t* data
         cdef const uint8_t* start
         cdef const uint8_t* end
         cdef const uint8_t* partial
+        cdef const uint8_t* read
         if payload.shape[0] == 0:
-            return out
+            return
         if self._count == 0:
             raise self._misfit()
-        data, end = &payload[0], &payload[0] + payload.shape[0]
-        while data < end:
-            start = data
-            self._read_before(&data, end)
-            _append(out, start, data - start)
-            partial = self._read_options(&data, end)
-            self._read_after(&data, end, partial, out, pieces)
-        return out
+        self._out, self._view, self._begin = out, view, &payload[0]
+        self._room = &spooled.buffer if spooled is not None else NULL
+        data = read = &payload[0]
+        end = data + payload.shape[0]
+        try:
+            while data < end:
+                start = data
+                self._read_before(&data, end)
+                out.put(start, data - start, self._room)
+                partial = self._read_options(&data, end)
+                self._read_after(&data, end, partial)
+                if self._room != NULL and data - read > STEP:
+                    page_out(self._room)
+                    read = data
+        finally:
+            self._out = self._view = None
 
     cdef object _misfit(self):
         return CorruptLogError(f"{self._table}: a row image does not fit its table definition")
@@ -92,9 +108,7 @@ cdef class PartialUpdates(Images):
         data[0] += size
         return bitmap
 
-    cdef int _read_after(
-        self, const uint8_t** data, const uint8_t* end, const uint8_t* partial, bytearray out, pieces
-    ) except -1:
+    cdef int _read_after(self, const uint8_t** data, const uint8_t* end, const uint8_t* partial) except -1:
         cdef const uint8_t* nulls = data[0]
         cdef const uint8_t* start
         cdef size_t at, size
@@ -103,7 +117,7 @@ cdef class PartialUpdates(Images):
         if <size_t>(end - data[0]) < self._bitmap:
             raise self._misfit()
         data[0] += self._bitmap
-        _append(out, nulls, data[0] - nulls)
+        self._out.put(nulls, data[0] - nulls)
         for at in range(self._count):
             is_partial = False
             if self._fields[at].op == Op.JSON:
@@ -115,35 +129,32 @@ cdef class PartialUpdates(Images):
             if not find_value(&self._fields[at], data, end, &size):
                 raise self._misfit()
             if is_partial:
-                self._put_applied(at, data[0], size, out, pieces)
+                self._put_applied(at, data[0], size)
             else:
-                _append(out, start, data[0] + size - start)
+                self._out.put(start, data[0] + size - start, self._room)
             data[0] += size
         return 0
 
-    cdef int _put_applied(self, size_t column, const uint8_t* diffs, size_t size, bytearray out, pieces) except -1:
+    cdef object _view_of(self, const uint8_t* data, size_t size):
+        cdef size_t at = data - self._begin
+        return self._view[at:at + size]
+
+    cdef int _put_applied(self, size_t column, const uint8_t* diffs, size_t size) except -1:
+        cdef bytes length
         if self._fields[column].prefix != DIFFS_LENGTH:
             raise self._misfit()
         try:
             if self._before[column] == NULL:
                 raise ValueError("a JSON diff of NULL")
             document = pieces(
-                PyMemoryView_FromMemory(<char*>self._before[column], self._sizes[column], PyBUF_READ),
-                PyMemoryView_FromMemory(<char*>diffs, size, PyBUF_READ),
+                self._view_of(self._before[column], self._sizes[column]), self._view_of(diffs, size)
             )
-            length = sum(map(len, document))
-            if length >> 8 * DIFFS_LENGTH:
+            whole = sum(map(len, document))
+            if whole >> 8 * DIFFS_LENGTH:
                 raise ValueError("a JSON value grows over 4 GiB")
+            length = whole.to_bytes(DIFFS_LENGTH, "little")
+            self._out.put(length, DIFFS_LENGTH)
+            put_pieces(self._out, document)
         except ValueError as error:
             raise CorruptLogError(f"{self._table}.{self._names[column]}: {error}") from None
-        out += length.to_bytes(DIFFS_LENGTH, "little")
-        for piece in document:
-            out += piece
         return 0
-
-
-cdef int _append(bytearray out, const uint8_t* data, size_t size) except -1:
-    cdef Py_ssize_t before = PyByteArray_GET_SIZE(out)
-    PyByteArray_Resize(out, before + size)
-    memcpy(PyByteArray_AS_STRING(out) + before, data, size)
-    return 0

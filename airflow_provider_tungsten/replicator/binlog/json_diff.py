@@ -1,32 +1,36 @@
 """JSON diffs, as MySQL logs them with ``binlog_row_value_options=PARTIAL_JSON``, applied to a binary JSON document.
 
-Only the containers on a diff's path are taken apart; everything else is copied as it stands, since a value's offsets
-count from the value itself. Formats: MySQL `sql-common/json_binary.h` (values) and `sql-common/json_diff.cc` (diffs).
+Only the containers on a diff's path are written anew; everything else is copied as it stands, since a value's offsets
+count from the value itself. Nothing is held of the children that stay (`_json_children`): there may be a hundred million. Formats: MySQL `sql-common/json_binary.h` (values) and `sql-common/json_diff.cc` (diffs).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from airflow_provider_tungsten.replicator.binlog._json_children import (
+    Children,
+    DiffError,
+    Segment,
+    Written,
+    extent,
+    put_pieces,
+    written,
+)
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 
 SMALL_OBJECT, LARGE_OBJECT, SMALL_ARRAY, LARGE_ARRAY = range(4)
-_STRING, _OPAQUE = 12, 15
-# Literals and numbers: type → bytes.
-_FIXED = {4: 1, 5: 2, 6: 2, 7: 4, 8: 4, 9: 8, 10: 8, 11: 8}
 # Those that stand in a container's entry itself: of a small one, of a large one.
 _INLINE = (frozenset({4, 5, 6}), frozenset({4, 5, 6, 7, 8}))
 _MAX_SMALL = 0xFFFF
 _MAX_LARGE = 0xFFFFFFFF
 # MySQL's documents are not nested deeper.
 _MAX_LEGS = 100
+_LONGEST_PATH = 1 << 24
 _REPLACE, _INSERT, _REMOVE = range(3)
-
-
-class DiffError(ValueError):
-    """A document, a diff or a path that is none, or that do not go together; the message holds no value."""
 
 
 class _Cell(NamedTuple):
@@ -41,50 +45,112 @@ class _Cell(NamedTuple):
 
 
 _Leg = bytes | _Cell
+Piece = bytes | memoryview | Written
+
+
+class _Member:
+    """A child that is looked into, or new."""
+
+    __slots__ = ("key", "node")
+
+    def __init__(self, key: bytes | None, node: _Node) -> None:
+        self.key = key
+        self.node = node
+
+    def __len__(self) -> int:
+        return 1
 
 
 class _Node:
-    """A value; a container's ``children`` (of an object with ``keys``) once it was taken apart."""
+    """A value; a container's ``parts`` once it was opened: those of its children that stand as they were, and the others."""
 
-    __slots__ = ("children", "data", "keys", "kind")
+    __slots__ = ("data", "keyed", "kind", "parts")
 
     def __init__(self, kind: int, data: memoryview) -> None:
         self.kind = kind
         self.data = data
-        self.keys: list[bytes] | None = None
-        self.children: list[_Node] | None = None
+        self.keyed = kind <= LARGE_OBJECT
+        self.parts: list[Children | _Member] | None = None
 
     @property
-    def opened(self) -> list[_Node]:
-        """The children.
+    def opened(self) -> list[Children | _Member]:
+        """The parts.
 
         :raises DiffError: it is no container.
         """
-        if self.children is None:
-            if self.kind > LARGE_ARRAY:
-                raise DiffError("a diff's path leads through a value that is no container")
-            self.keys, self.children = _parse(self.kind, self.data)
-        return self.children
+        if self.parts is None:
+            self.parts = [Children(self.kind, self.data)]
+        return self.parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self.opened))
 
     def find(self, leg: _Leg) -> int | None:
         """Where the child is.
 
         :raises DiffError: the leg is not of this kind of container.
         """
-        children = self.opened
+        parts = self.opened
         if isinstance(leg, _Cell):
-            if self.keys is not None:
+            if self.keyed:
                 raise DiffError("a diff's path has an array's index where an object is")
-            position = leg.position(len(children))
-            return position if 0 <= position < len(children) else None
-        if self.keys is None:
+            size = len(self)
+            position = leg.position(size)
+            return position if 0 <= position < size else None
+        if not self.keyed:
             raise DiffError("a diff's path has an object's key where an array is")
-        return self.keys.index(leg) if leg in self.keys else None
+        start = 0
+        for part in parts:
+            at = 0 if isinstance(part, _Member) else part.before(leg)
+            if at < len(part) and (part.key if isinstance(part, _Member) else part.key(at)) == leg:
+                return start + at
+            start += len(part)
+        return None
+
+    def before(self, key: bytes) -> int:
+        """How many children an object has in front of the key: the shorter first, then by bytes."""
+        count = 0
+        for part in self.opened:
+            if isinstance(part, _Member):
+                other = cast(bytes, part.key)
+                count += (len(other), other) < (len(key), key)
+            else:
+                count += part.before(key)
+        return count
+
+    def child(self, position: int) -> _Member:
+        at = self._cut(position)
+        part = self.opened[at]
+        if isinstance(part, _Member):
+            return part
+        self._cut(position + 1)
+        member = self.opened[at] = _Member(part.key(0), _Node(*part.value(0)))
+        return member
+
+    def insert(self, position: int, member: _Member) -> None:
+        self.opened.insert(self._cut(position), member)
+
+    def remove(self, position: int) -> None:
+        at = self._cut(position)
+        self._cut(position + 1)
+        del self.opened[at]
+
+    def _cut(self, position: int) -> int:
+        """The number of the part that begins there."""
+        parts = self.opened
+        for at, part in enumerate(parts):
+            if not position:
+                return at
+            if isinstance(part, Children) and position < len(part):
+                parts[at : at + 1] = [part.part(0, position), part.part(position, len(part))]
+                return at + 1
+            position -= len(part)
+        return len(parts)
 
     def packed(self) -> _Packed:
-        if self.children is None:
+        if self.parts is None:
             return _Packed(self.kind, len(self.data), [self.data])
-        return _serialized(self.keys, [child.packed() for child in self.children])
+        return _serialized(self.keyed, [_part_of(part) for part in self.parts if len(part)])
 
 
 class _Packed(NamedTuple):
@@ -92,7 +158,7 @@ class _Packed(NamedTuple):
 
     kind: int
     size: int
-    pieces: list[bytes | memoryview]
+    pieces: list[Piece]
 
 
 def apply(document: bytes, diffs: bytes) -> bytes:
@@ -101,11 +167,13 @@ def apply(document: bytes, diffs: bytes) -> bytes:
     :param diffs: without the length in front of them.
     :raises DiffError: it cannot be done; the source's replicas would stop, too.
     """
-    return b"".join(pieces(document, diffs))
+    out = SpooledBuffer()
+    put_pieces(out, pieces(document, diffs))
+    return bytes(out)
 
 
-def pieces(document: bytes | memoryview, diffs: bytes | memoryview) -> list[bytes | memoryview]:
-    """The same in pieces, most of them views of what is given: a document may be large."""
+def pieces(document: bytes | memoryview, diffs: bytes | memoryview) -> list[Piece]:
+    """The same in pieces, which :func:`~._json_children.put_pieces` puts together: a document may be large."""
     document, diffs = memoryview(document), memoryview(diffs)
     if not diffs:
         return [document]
@@ -124,29 +192,23 @@ def _apply(root: _Node, operation: int, path: list[_Leg], value: _Node | None) -
         at = parent.find(leg)
         if at is None:
             raise DiffError("a diff's path leads nowhere in the row's value before the update")
-        parent = parent.opened[at]
+        parent = parent.child(at).node
     leg = path[-1]
     at = parent.find(leg)
-    children = parent.opened
     if value is None or operation == _REPLACE:
         if at is None:
             raise DiffError("a diff's path leads nowhere in the row's value before the update")
         if value is not None:
-            children[at] = value
+            parent.child(at).node = value
         else:
-            del children[at]
-            if parent.keys is not None:
-                del parent.keys[at]
+            parent.remove(at)
     elif isinstance(leg, _Cell):
-        children.insert(min(max(leg.position(len(children)), 0), len(children)), value)
-    elif at is not None or parent.keys is None:
+        size = len(parent)
+        parent.insert(min(max(leg.position(size), 0), size), _Member(None, value))
+    elif at is not None:
         raise DiffError("a diff inserts a key that is there")
     else:
-        # In the order of objects: the shorter key first, then by bytes.
-        order = (len(leg), leg)
-        at = sum((len(key), key) < order for key in parent.keys)
-        parent.keys.insert(at, leg)
-        children.insert(at, value)
+        parent.insert(parent.before(leg), _Member(leg, value))
 
 
 class _Reader:
@@ -179,29 +241,31 @@ def _parse_diffs(diffs: memoryview) -> Iterator[tuple[int, list[_Leg], _Node | N
         operation = reader.take(1)[0]
         if operation > _REMOVE:
             raise DiffError(f"a JSON diff has the unknown operation {operation}")
-        path = _parse_path(bytes(reader.text()))
+        path = _parse_path(reader.text())
         if operation == _REMOVE:
             yield operation, path, None
             continue
         value = reader.text()
         if not value:
             raise DiffError("a JSON diff has an empty value")
-        size = _extent(value[0], value, 1)
+        size = extent(value[0], value[1:])
         yield operation, path, _Node(value[0], value[1 : 1 + size])
 
 
 # No wildcards: a diff changes one place.
 _LEG = re.compile(
-    r'\s*(?:\.\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<key>[^\s."\[\]*]+))'
+    r'\s*(?:\.\s*(?:(?P<quoted>"(?:[^"\\]++|\\.)*+")|(?P<key>[^\s."\[\]*]+))'
     r"|\[\s*(?:(?P<index>\d{1,10})|(?P<last>last)\s*(?:-\s*(?P<behind>\d{1,10}))?)\s*\])\s*",
     re.DOTALL | re.ASCII,
 )
 
 
-def _parse_path(raw: bytes) -> list[_Leg]:
+def _parse_path(raw: memoryview) -> list[_Leg]:
     legs: list[_Leg] = []
     try:
-        path = raw.decode()
+        if len(raw) > _LONGEST_PATH:
+            raise ValueError
+        path = bytes(raw).decode()
         at = 1
         if not path.startswith("$"):
             raise ValueError
@@ -230,86 +294,65 @@ def _leg(match: re.Match[str]) -> _Leg:
     return _Cell(int(match["behind"] or 0), True)
 
 
-def _parse(kind: int, data: memoryview) -> tuple[list[bytes] | None, list[_Node]]:
-    """Keys (None: an array) and values of a container."""
-    large, is_object = kind & 1, kind <= LARGE_OBJECT
-    width = 4 if large else 2
-    number = "<I" if large else "<H"
-    if len(data) < 2 * width:
-        raise DiffError("a JSON value is cut short")
-    count, total = struct.unpack_from(number + number[1], data)
-    keys_at = 2 * width
-    values_at = keys_at + (count * (width + 2) if is_object else 0)
-    if total > len(data) or values_at + count * (width + 1) > total:
-        raise DiffError("a JSON value is cut short")
-    keys = None
-    if is_object:
-        places = struct.iter_unpack(f"{number}H", data[keys_at:values_at])
-        keys = [bytes(_slice(data, offset, length)) for offset, length in places]
-    values = []
-    for at in range(values_at, values_at + count * (width + 1), width + 1):
-        inner = data[at]
-        if inner in _INLINE[large]:
-            values.append(_Node(inner, data[at + 1 : at + 1 + _FIXED[inner]]))
-        else:
-            (offset,) = struct.unpack_from(number, data, at + 1)
-            values.append(_Node(inner, _slice(data, offset, _extent(inner, data, offset))))
-    return keys, values
+# Of a container's part the keys and values, as the container holds them.
+_Part = Children | tuple[bytes | None, _Packed]
 
 
-def _slice(data: memoryview, offset: int, length: int) -> memoryview:
-    if offset + length > len(data):
-        raise DiffError("a JSON value is cut short")
-    return data[offset : offset + length]
+def _part_of(part: Children | _Member) -> _Part:
+    return part if isinstance(part, Children) else (part.key, part.node.packed())
 
 
-def _extent(kind: int, data: memoryview, at: int) -> int:
-    """Bytes of the value of that type that begins there, all of which are there."""
-    if kind in _FIXED:
-        size = _FIXED[kind]
-    elif kind <= LARGE_ARRAY:
-        width = 4 if kind & 1 else 2
-        size = int.from_bytes(_slice(data, at + width, width), "little")
-    elif kind in (_STRING, _OPAQUE):
-        size = kind == _OPAQUE
-        length = shift = 0
-        while True:
-            byte = _slice(data, at + size, 1)[0]
-            size += 1
-            length |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                break
-            if shift > 28:
-                raise DiffError("a JSON value has a length that is none")
-        size += length
-    else:
-        raise DiffError(f"a JSON value has the unknown type {kind}")
-    _slice(data, at, size)
-    return size
-
-
-def _serialized(keys: list[bytes] | None, values: list[_Packed]) -> _Packed:
+def _serialized(keyed: bool, parts: list[_Part]) -> _Packed:
     """A container of these, small if it can be."""
-    for large in (0, 1):
-        width, number, limit = (4, "I", _MAX_LARGE) if large else (2, "H", _MAX_SMALL)
-        inline = _INLINE[large]
-        head = 2 * width + len(values) * (width + 1) + (0 if keys is None else len(keys) * (width + 2))
-        body = sum(map(len, keys or ())) + sum(size for kind, size, _ in values if kind not in inline)
-        if len(values) > limit or head + body > limit:
+    count = sum(len(part) if isinstance(part, Children) else 1 for part in parts)
+    for large in (False, True):
+        width, limit = (4, _MAX_LARGE) if large else (2, _MAX_SMALL)
+        entry_sizes = (width + 2 if keyed else 0, width + 1)
+        head = 2 * width + count * sum(entry_sizes)
+        if count > limit or head > limit:
             continue
-        packed: list[bytes | memoryview] = [struct.pack("<2" + number, len(values), head + body)]
+        sizes = [_sizes(part, large) for part in parts]
+        size = head + sum(keys + values for keys, values in sizes)
+        if size > limit:
+            continue
+        packed: list[Piece] = [count.to_bytes(width, "little") + size.to_bytes(width, "little")]
         offset = head
-        for key in keys or ():
-            packed.append(struct.pack(f"<{number}H", offset, len(key)))
-            offset += len(key)
-        for kind, size, data in values:
-            if kind in inline:
-                packed.append(bytes((kind,)) + b"".join(data).ljust(width, b"\0"))
-            else:
-                packed.append(struct.pack("<B" + number, kind, offset))
-                offset += size
-        packed += keys or ()
-        packed += (piece for kind, _, data in values if kind not in inline for piece in data)
-        return _Packed((SMALL_ARRAY if keys is None else SMALL_OBJECT) + large, head + body, packed)
+        for entries, contents in ((Segment.KEY_ENTRIES, 0), (Segment.VALUE_ENTRIES, 1)):
+            for part, sized in zip(parts, sizes, strict=True):
+                if not entry_sizes[contents]:
+                    continue
+                if isinstance(part, Children):
+                    length = len(part) * entry_sizes[contents]
+                    packed.append(written(part, entries, large, offset, length))
+                else:
+                    packed.append(_entry(part, entries, large, offset))
+                offset += sized[contents]
+        for contents, at in ((Segment.KEYS, 0), (Segment.VALUES, 1)):
+            for part, sized in zip(parts, sizes, strict=True):
+                if not sized[at]:
+                    continue
+                if isinstance(part, Children):
+                    packed.append(written(part, contents, large, 0, sized[at]))
+                else:
+                    packed += [part[0] or b""] if contents == Segment.KEYS else part[1].pieces
+        kind = (SMALL_OBJECT if keyed else SMALL_ARRAY) + large
+        return _Packed(kind, size, packed)
     raise DiffError("a JSON value grows over 4 GiB")
+
+
+def _sizes(part: _Part, large: bool) -> tuple[int, int]:
+    """Bytes of keys, and of values that do not stand in their entries."""
+    if isinstance(part, Children):
+        return part.sizes(large)
+    key, value = part
+    return len(key or b""), 0 if value.kind in _INLINE[large] else value.size
+
+
+def _entry(part: tuple[bytes | None, _Packed], segment: Segment, large: bool, offset: int) -> bytes:
+    key, (kind, _, pieces) = part
+    width = 4 if large else 2
+    if segment == Segment.KEY_ENTRIES:
+        return offset.to_bytes(width, "little") + len(key or b"").to_bytes(2, "little")
+    if kind in _INLINE[large]:
+        return bytes((kind,)) + b"".join(cast(list[bytes], pieces)).ljust(width, b"\0")
+    return bytes((kind,)) + offset.to_bytes(width, "little")

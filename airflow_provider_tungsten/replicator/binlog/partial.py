@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from airflow_provider_tungsten.replicator.binlog import _partial, json_diff
+from airflow_provider_tungsten.replicator.binlog import _partial
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.events import Event, parse_rows
 from airflow_provider_tungsten.replicator.binlog.rows import fields, names
+
+_SMALL = 1 << 20
 
 
 class PartialUpdates(_partial.PartialUpdates):
@@ -33,6 +36,8 @@ class PartialUpdates(_partial.PartialUpdates):
         if not rows.full_image or rows.columns != self._columns:
             return event
         body = memoryview(event.body)
-        head = bytearray(body[: rows.payload_offset])
-        whole = self.whole(head, body[rows.payload_offset :], json_diff.pieces)
-        return event._replace(body=cast(bytes, whole))
+        whole = SpooledBuffer()
+        whole.append(body[: rows.payload_offset])
+        self.whole(whole, body[rows.payload_offset :])
+        small = len(whole) <= _SMALL
+        return event._replace(body=bytes(whole) if small else cast(bytes, memoryview(whole)))

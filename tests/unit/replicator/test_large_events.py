@@ -30,6 +30,8 @@ BLOCK = os.urandom(MIB)
 VALUE = [b"\0\x01\0\0\0", SIZE.to_bytes(4, "little"), *[BLOCK] * (SIZE // MIB)]
 HALF = [b"\0\x01\0\0\0", (SIZE // 2).to_bytes(4, "little"), *[BLOCK] * (SIZE // 2 // MIB)]
 IMAGES = [ONE_ROW * (MIB // len(ONE_ROW))] * (SIZE // MIB)
+# The same with v JSON.
+JSON_TABLE_MAP = TABLE_MAP.replace(b"\x03\xfc\x01\x04", b"\x03\xf5\x01\x04")
 QUERY = (12).to_bytes(4, "little") + bytes(4) + b"\1" + bytes(4) + b"a\0"
 Pieces = list[bytes]
 
@@ -203,4 +205,40 @@ def test_what_is_passed_over_is_not_copied(kind: EventType) -> None:
 
     found, grown = taken(log)
     assert found == (1, sha([ONE_ROW]))
+    assert grown < MOST, grown
+
+
+ENTRY = b"\x05\x07\0\0\0"  # of a small number in a large array
+NUMBERS = 20_000_000
+
+
+def array(count: int, more: int = 0) -> bytes:
+    """The beginning of a JSON array of so many elements, of which so many bytes do not stand in their entries."""
+    return b"\x03" + count.to_bytes(4, "little") + (8 + count * len(ENTRY) + more).to_bytes(4, "little")
+
+
+def test_a_partial_update_of_a_json_array_of_millions_takes_no_more() -> None:
+    entries = [ENTRY * 1000] * (NUMBERS // 1000)
+    before = [b"\0\1\0\0\0", (9 + NUMBERS * 5).to_bytes(4, "little"), array(NUMBERS), *entries]
+    long_text = b"\x0c\xc8\x01" + b"x" * 200
+    diff = b"\0" + b"\x04$[9]" + bytes([len(long_text)]) + long_text
+    after = [b"\x01\x01", b"\0\1\0\0\0", len(diff).to_bytes(4, "little"), diff]
+
+    def log(made: Events) -> Iterator[bytes]:
+        yield on_the_wire([made.gtid(), made.query("BEGIN"), made.event(EventType.TABLE_MAP, JSON_TABLE_MAP)])
+        yield from event(made, EventType.PARTIAL_UPDATE_ROWS, [UPDATE, *before, *after])
+        yield on_the_wire([made.event(EventType.XID, bytes(8))])
+
+    text_at = (8 + NUMBERS * len(ENTRY)).to_bytes(4, "little")
+    whole = [
+        *before,
+        b"\0\1\0\0\0",
+        (9 + NUMBERS * len(ENTRY) + 202).to_bytes(4, "little"),
+        array(NUMBERS, 202),
+        ENTRY * 9 + b"\x0c" + text_at + ENTRY * 990,
+        *entries[1:],
+        long_text[1:],
+    ]
+    found, grown = taken(log)
+    assert found == (1, sha(whole))
     assert grown < MOST, grown

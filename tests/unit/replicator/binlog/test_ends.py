@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from airflow_provider_tungsten.replicator.binlog import json_diff
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType, EventType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
@@ -93,11 +93,14 @@ def test_nothing_behind_a_value_is_read(kind: str) -> None:
 
 def test_nothing_behind_a_partial_update_is_read() -> None:
     updates = PartialUpdates(partial_rows.TABLE)
+
+    def whole(data: bytes) -> bytes:
+        out = SpooledBuffer()
+        updates.whole(out, data)
+        return bytes(out)
+
     for end in range(len(partial_rows.TWO_ROWS)):
-        found = outcomes(
-            lambda data: updates.whole(bytearray(), data, json_diff.pieces), partial_rows.TWO_ROWS, end
-        )
-        assert same(found)
+        assert same(outcomes(whole, partial_rows.TWO_ROWS, end))
 
 
 def _wire(event: Event, position: int) -> bytes:
