@@ -11,8 +11,8 @@ import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock, local
-from typing import Any, BinaryIO, Protocol, TypeVar, cast
+from threading import Lock, RLock, local
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
 
 import zstandard
 
@@ -28,6 +28,8 @@ _AHEAD = 16 * CHUNK
 _LARGE = 8 * CHUNK
 # Compressors take more than a megabyte each.
 _STREAMS = 16
+# Jobs that are handed over at a time, if they are not a chunk before.
+_TOGETHER = 64
 # In the background: one keeps up with who makes the CSV, and when all of it is made, the other takes that one's place.
 _THREADS = 2
 
@@ -84,12 +86,44 @@ class _Packing(local):
         self.room = memoryview(bytearray(CHUNK))
 
 
+class Job(Generic[T]):
+    """What is done in the background, gathered with others."""
+
+    __slots__ = ("_found", "_parts", "_work", "begun", "is_done")
+
+    def __init__(self, parts: Parts, work: Callable[[], T]) -> None:
+        self._parts = parts
+        self._work: Callable[[], T] | None = work
+        self.begun: Future[None] | None = None
+        self.is_done = False
+
+    def do(self) -> None:
+        work, self._work = self._work, None
+        self._found = cast(Callable[[], T], work)()
+        self.is_done = True
+
+    def result(self) -> T:
+        """What it gave, once it is done; an error of it, or of one that it was gathered with."""
+        if not self.is_done:
+            if self.begun is None:
+                self._parts.begin()
+            cast("Future[None]", self.begun).result()
+        return self._found
+
+
+def _do(jobs: list[Job[Any]]) -> None:
+    for job in jobs:
+        job.do()
+
+
 class Parts:
     """Makes parts that grow at the same time, of any number of tables, in bounded memory.
 
     Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, those
     that wait longest go to one file. No file has a name, so that nothing is left of a killed process. Threads in the background
     compress, hash and write while the next CSV is made.
+
+    :ivar lock: of whoever adds to a part, in any thread.
     """
 
     def __init__(self, compression: str) -> None:
@@ -101,7 +135,10 @@ class Parts:
         self._waiting: BinaryIO | None = None
         self._waiting_lock = Lock()
         self._buffered = 0
-        self._ahead: deque[tuple[Future[Any], int]] = deque()
+        self.lock = RLock()
+        self._gathered: list[Job[Any]] = []
+        self._gathered_bytes = 0
+        self._ahead: deque[tuple[Future[None], int]] = deque()
         self._ahead_bytes = 0
         self._streams = 0
 
@@ -132,30 +169,43 @@ class Parts:
         self._streams -= streamed
 
     def _spill(self) -> None:
-        """What waits longest, of many small parts together: handing each over would cost more than its work."""
+        """What waits longest."""
         before = self._buffered
-        parts, steps = [], []
         while self._holding and (self._buffered > _BUFFERED or before - self._buffered < CHUNK):
-            part = next(iter(self._holding))
-            parts.append(part)
-            steps.append(part.spill())
-        future = self.in_background(lambda: [step() for step in steps], before - self._buffered)
-        for part in parts:
-            part.running = future
+            next(iter(self._holding)).spill()
 
-    def in_background(self, work: Callable[[], T], size: int) -> Future[T]:
-        """Begins that behind all that came before; where too much waits, some of it must be done first.
+    def in_background(self, work: Callable[[], T], size: int) -> Job[T]:
+        """Does that behind all that came before; where too much waits, some of it must be done first.
 
         :param size: of the CSV that it is to be done to.
         """
+        job = Job(self, work)
+        with self.lock:
+            self._gathered.append(job)
+            self._gathered_bytes += size
+            if self._gathered_bytes >= CHUNK or len(self._gathered) >= _TOGETHER:
+                self._begin()
+        return job
+
+    def begin(self) -> None:
+        """What was gathered: handing over each job would cost more than its work."""
+        with self.lock:
+            self._begin()
+
+    def _begin(self) -> None:
+        jobs, size = self._gathered, self._gathered_bytes
+        if not jobs:
+            return
+        self._gathered, self._gathered_bytes = [], 0
         while self._ahead and (self._ahead_bytes + size > _AHEAD or self._ahead[0][0].done()):
             earlier, its_size = self._ahead.popleft()
             self._ahead_bytes -= its_size
             earlier.result()
-        future = self._background.submit(work)
-        self._ahead.append((future, size))
+        begun = self._background.submit(_do, jobs)
+        for job in jobs:
+            job.begun = begun
+        self._ahead.append((begun, size))
         self._ahead_bytes += size
-        return future
 
     def put_aside(self, csv: Bytes) -> _Extent:
         """Packed, since most of what a file costs is its size; returns where it lies. Like what follows, in the background."""
@@ -227,7 +277,7 @@ class PartFile:
         self._parts = parts
         self._streams = False
         self._is_aside = False
-        self.running: Future[Any] | None = None
+        self.running: Job[Any] | None = None
         self._pieces: list[Bytes] = []
         self._held = 0
         self.csv_bytes = 0
@@ -239,8 +289,11 @@ class PartFile:
         self._size = 0
 
     def add(self, csv: Bytes) -> None:
-        if not csv:
-            return
+        if csv:
+            with self._parts.lock:
+                self._add(csv)
+
+    def _add(self, csv: Bytes) -> None:
         self.csv_bytes += len(csv)
         if len(csv) > _LARGE:
             self._add_large(csv)
@@ -260,41 +313,39 @@ class PartFile:
         self.running = large = self._parts.in_background(self._behind(self._freeing(), csv), len(csv))
         large.result()
 
-    def spill(self) -> Callable[[], None]:
-        """Frees the memory that its CSV takes; returns what there is to do for that in the background."""
-        return self._given(self._freeing())
+    def spill(self) -> None:
+        """Frees the memory that its CSV takes."""
+        self._in_background(self._freeing())
 
     def _freeing(self) -> Callable[[Bytes], None]:
         self._is_aside = not self._streams
         return self._write if self._streams else self._put_aside
 
-    def close(self, then: Callable[[bytes | BinaryIO, int, str], T]) -> Future[T]:
+    def close(self, then: Callable[[bytes | BinaryIO, int, str], T]) -> Job[T]:
         """Its end.
 
         :param then: is called in the background with its content, or the open file that holds it, the size in bytes, and the
             SHA-256 of the bytes as stored, hexadecimal.
         :returns: what that returns.
         """
-        self._parts.done(self._streams)
-        return self._in_background(lambda csv: then(*self._end(csv)))
+        with self._parts.lock:
+            self._parts.done(self._streams)
+            return self._in_background(lambda csv: then(*self._end(csv)))
 
     def discard(self) -> None:
         """Its end without content."""
-        self._parts.done(self._streams)
-        self._in_background(lambda _: self._file and self._file.close())
+        with self._parts.lock:
+            self._parts.done(self._streams)
+            self._in_background(lambda _: self._file and self._file.close())
 
-    def _in_background(self, work: Callable[[Bytes], T]) -> Future[T]:
-        size = self._held
-        self.running = future = self._parts.in_background(self._given(work), size)
-        return future
-
-    def _given(self, work: Callable[[Bytes], T]) -> Callable[[], T]:
+    def _in_background(self, work: Callable[[Bytes], T]) -> Job[T]:
         """Gives away the CSV that it holds."""
-        csv = b"".join(self._pieces)
+        size, self._held = self._held, 0
+        csv = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
-        self._parts.went(self, self._held)
-        self._held = 0
-        return self._behind(work, csv)
+        self._parts.went(self, size)
+        self.running = job = self._parts.in_background(self._behind(work, csv), size)
+        return job
 
     def _behind(self, work: Callable[[Bytes], T], csv: Bytes) -> Callable[[], T]:
         """An error of what came before is the outcome of all that follows."""

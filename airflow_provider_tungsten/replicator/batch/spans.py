@@ -16,6 +16,7 @@ from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.thl.columns import (
     Texts,
+    gathered,
     numbered_labels,
     to_events,
     view,
@@ -117,14 +118,14 @@ def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
 def spans(
     log: Iterable[pa.RecordBatch], tables: AppliedTables, skipped: Sequence[int] = ()
 ) -> Iterator[Span]:
-    """All whole transactions of the log, in spans of what one batch of columns holds.
+    """All whole transactions of the log, in spans of some tens of thousands of events.
 
     :param log: ``COLUMNS`` of adjacent events, beginning with a transaction.
     :param skipped: seqnos that hold nothing for this applier, whatever is in them.
     """
     reader = _Reader(tables)
     texts = {name: Texts() for name in _LABELS}
-    for columns in log:
+    for columns in gathered(log):
         if (span := reader.read(_Events(columns, texts, tables, skipped))) is not None:
             yield span
 

@@ -14,7 +14,7 @@ from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.filters import files, pipeline
 from airflow_provider_tungsten.replicator.filters.names import Names, Table
 from airflow_provider_tungsten.replicator.filters.python import RowStep
-from airflow_provider_tungsten.replicator.filters.settings import Filters
+from airflow_provider_tungsten.replicator.filters.settings import Filters, Python
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class AppliedTables:
         self._names = Names(self._filters)
         self._filter = applier.table_filter(self._names)
         self._needs_keys = applier.needs_keys
+        self.run_python = any(isinstance(each, Python) for each in self._filters)
+        """Whether somebody's own code is called for rows or values."""
         self.includes = self._filter.includes
         self.touches = self._filter.touches
         self._taken: dict[Table, Table] = {}

@@ -8,12 +8,14 @@ any number of attempts, one after the other or at once, end in one batch.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+import os
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from threading import Lock
 from typing import BinaryIO
 
 import structlog
@@ -29,7 +31,7 @@ from airflow_provider_tungsten.replicator.batch.files import (
 )
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Part, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.names import FileNames
-from airflow_provider_tungsten.replicator.batch.parts import CHUNK, PartFile, Parts
+from airflow_provider_tungsten.replicator.batch.parts import CHUNK, Job, PartFile, Parts
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.skips import reopen
 from airflow_provider_tungsten.replicator.batch.spans import included_statement, statement_tables
@@ -59,6 +61,8 @@ logger = structlog.get_logger(__name__)
 Progress = Callable[[int, int], None]
 TableName = tuple[str, str]
 _PROGRESS_ROWS = 20_000
+# Each makes the CSV of another table.
+_MOST_THREADS = 4
 
 
 def write_batch(
@@ -146,7 +150,11 @@ class _Batch:
         self._names = applier.file_names(service, applier_name)
         self._url = f"{applier.files.url}/{service}/{applier_name}"
         self._tables = tables
-        self._workspace = Workspace()
+        # A filter's own Python need not be made for several threads.
+        threads = 1 if tables.run_python else min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._workspaces = [Workspace() for _ in range(threads)]
+        self._lock = Lock()
+        self._rows = self._reported = 0
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}
 
@@ -157,43 +165,86 @@ class _Batch:
         while collided:
             collided = self._pass(done, collided)
         shares = [writer.end() for writer in done.values()]
-        tables = [share for share in (future.result() for future in shares) if share.parts]
+        tables = [share for share in (job.result() for job in shares) if share.parts]
         self._uploads.wait()
         return sorted([*tables, *self._truncated.values()], key=lambda table: (table.schema, table.table))
 
     def _pass(self, done: dict[TableName, _TableWriter], only: set[TableName] | None) -> set[TableName]:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
         collided: set[TableName] = set()
-        rows = reported = 0
-        for run in self._log.read_runs(self._plan.first, self._plan.last, self._plan.skipped):
-            if isinstance(run, ThlEvent):
-                self._check_statement(run)
-                continue
-            name = (run.schema_name, run.table_name)
-            if (only is not None and name not in only) or name in collided:
-                continue
-            if not self._tables.includes(*name):
-                continue
-            writer = done.get(name)
-            if writer is None:
-                writer = done[name] = self._new_writer(name, run.definition)
-            try:
-                writer.add(run)
-                if run.is_last:
-                    writer.end()
-            except SentinelCollision:
-                done.pop(name).discard()
-                collided.add(name)
-                self._candidates[name] += 1
-            if self._progress is not None and only is None:
-                rows += run.rows
-                if rows - reported >= _PROGRESS_ROWS:
-                    self._progress(rows, self._plan.rows)
-                    reported = rows
-            del run  # or its rows would be in memory beside the next
+        with ThreadPoolExecutor(len(self._workspaces), "tungsten-tables") as pool:
+            for runs in self._log.read_runs(self._plan.first, self._plan.last, self._plan.skipped):
+                if isinstance(runs, ThlEvent):
+                    self._check_statement(runs)
+                    continue
+                todo = deque(run for run in runs if self._is_wanted(run, only))
+                del runs  # or their rows would be in memory beside the next
+                others = self._workspaces[1 : len(todo)]
+                helping = [pool.submit(self._take, todo, each, done, collided) for each in others]
+                try:
+                    self._take(todo, self._workspaces[0], done, collided, reports=only is None)
+                finally:
+                    for helper in helping:
+                        helper.result()
         return collided
 
-    def _new_writer(self, name: TableName, definition: str) -> _TableWriter:
+    def _is_wanted(self, run: RowRun, only: set[TableName] | None) -> bool:
+        name = (run.schema_name, run.table_name)
+        return (only is None or name in only) and self._tables.includes(*name)
+
+    def _take(
+        self,
+        todo: deque[RowRun],
+        workspace: Workspace,
+        done: dict[TableName, _TableWriter],
+        collided: set[TableName],
+        *,
+        reports: bool = False,
+    ) -> None:
+        """Writes runs, each of another table, until none is left, or one cannot be written: then nobody goes on."""
+        try:
+            while todo:
+                try:
+                    run = todo.popleft()
+                except IndexError:
+                    break
+                if (run.schema_name, run.table_name) not in collided:
+                    self._write(run, workspace, done, collided)
+                if self._progress is not None:
+                    self._count(run.rows, reports=reports)
+        except BaseException:
+            todo.clear()
+            raise
+
+    def _write(
+        self,
+        run: RowRun,
+        workspace: Workspace,
+        done: dict[TableName, _TableWriter],
+        collided: set[TableName],
+    ) -> None:
+        name = (run.schema_name, run.table_name)
+        with self._lock:
+            writer = done.get(name)
+            if writer is None:
+                writer = done[name] = self._new_writer(name, run.definition, workspace)
+        try:
+            writer.add(run, workspace)
+            if run.is_last:
+                writer.end()
+        except SentinelCollision:
+            done.pop(name).discard()
+            collided.add(name)
+            self._candidates[name] += 1
+
+    def _count(self, rows: int, *, reports: bool) -> None:
+        with self._lock:
+            self._rows += rows
+        if reports and self._progress is not None and self._rows - self._reported >= _PROGRESS_ROWS:
+            self._reported = self._rows
+            self._progress(self._rows, self._plan.rows)
+
+    def _new_writer(self, name: TableName, definition: str, workspace: Workspace) -> _TableWriter:
         candidate = self._candidates[name]
         if candidate >= len(NULL_CANDIDATES):
             raise DataError(
@@ -215,7 +266,7 @@ class _Batch:
             timestamp_digits=csv.timestamp_digits,
             distinguish_updates=csv.distinguish_updates,
             update_opcode=csv.update_opcode,
-            workspace=self._workspace,
+            workspace=workspace,
             **csv.limits,
         )
         names = (*csv.header_names, *(column.name for column in table.definition.columns))
@@ -298,13 +349,17 @@ class _TableWriter:
         self._row_id = 1
         self._opcodes: Counter[str] = Counter()
         self._conversions: Counter[str] = Counter()
-        self._parts: list[Future[Part]] = []
-        self._share: Future[TableBatch] | None = None
+        self._parts: list[Job[Part]] = []
+        self._share: Job[TableBatch] | None = None
         self._open: dict[str, _OpenPart] = {}
         self._numbers: dict[str, int] = defaultdict(int)
 
-    def add(self, run: RowRun) -> None:
-        """:raises SentinelCollision: a value equals the text that stands for NULL."""
+    def add(self, run: RowRun, workspace: Workspace) -> None:
+        """
+        :param workspace: nobody else's meanwhile.
+        :raises SentinelCollision: a value equals the text that stands for NULL.
+        """
+        self._encoder.workspace = workspace
         if run.definition != self._definition:
             raise _replanned(
                 self._plan,
@@ -383,7 +438,7 @@ class _TableWriter:
 
         self._parts.append(part.file.close(stored))
 
-    def end(self) -> Future[TableBatch]:
+    def end(self) -> Job[TableBatch]:
         """No rows come any more.
 
         :returns: the table's share; all of its files are on their way to the store then.

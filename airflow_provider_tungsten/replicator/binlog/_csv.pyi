@@ -36,6 +36,7 @@ class EventRun(Protocol):
 KINDS: tuple[str, ...]
 
 class CsvEncoder:
+    workspace: Workspace
     @property
     def failed(self) -> int: ...
     def __init__(

@@ -72,6 +72,14 @@ cdef class CsvEncoder(Header):
         finally:
             self._give_back()
 
+    @property
+    def workspace(self):
+        return self._workspace
+
+    @workspace.setter
+    def workspace(self, Workspace workspace not None):
+        self._workspace = workspace
+
     def encode(
         self, const uint8_t[::1] payload not None, kind, *, seqno, row_id, int64_t commit_ts,
         event_id="", gtid="",

@@ -133,7 +133,8 @@ class CsvEncoder(_csv.CsvEncoder):
     :param null: the text that stands for NULL where the dialect leaves it to a sentinel.
     :param max_text_bytes: a longer text (JSON and VECTOR included) in UTF-8 is refused; None: none is.
     :param max_binary_bytes, max_geometry_bytes: the same for values that are written in hexadecimal.
-    :param workspace: buffers to share with other encoders of the same thread, which then take no more memory than one.
+    :param workspace: buffers to share with other encoders of the same thread, which then take no more memory than one; for another
+        thread, ``workspace`` is set to its own.
 
     ``encode(payload, kind, seqno=, row_id=, commit_ts=, event_id=, gtid=)`` → `Encoded`; ``commit_ts`` in microseconds
     since 1970 UTC. Every line takes a row id, counting up from ``row_id``; an update is a D row of the old image and an

@@ -16,6 +16,7 @@ from airflow_provider_tungsten.replicator.thl.event import Kind, ThlEvent
 # What is made, written and read at a time: a row group.
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_EVENTS = 16_384
+_GATHERED_EVENTS = 4 * GROUP_EVENTS
 # A row group of more takes several times its size where it is written or read: it is in memory alone then.
 ALONE = 2 * GROUP_BYTES
 
@@ -204,6 +205,25 @@ def _values(column: pa.Array, type_: pa.DataType) -> list[Any]:
         return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
     values: list[Any] = column.to_pylist()
     return values
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same events in fewer batches, for who does something once a batch and label."""
+    some: list[pa.RecordBatch] = []
+    for batch in batches:
+        some.append(batch)
+        if sum(map(len, some)) >= _GATHERED_EVENTS:
+            yield _one(some)
+            some = []
+    if some:
+        yield _one(some)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    (batch,) = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
+    return batch
 
 
 def label_keys(columns: Sequence[pa.DictionaryArray]) -> pa.Array:

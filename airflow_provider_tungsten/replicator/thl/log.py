@@ -245,9 +245,11 @@ class Log:
         """
         return self._events(first, last, payload=True)
 
-    def read_runs(self, first: int, last: int, without: Sequence[int] = ()) -> Iterator[ThlEvent | RowRun]:
+    def read_runs(
+        self, first: int, last: int, without: Sequence[int] = ()
+    ) -> Iterator[ThlEvent | list[RowRun]]:
         """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
-        come as runs, and as much of the log in memory at a time as a run can be made of (:func:`~.thl.runs.to_runs`).
+        come as runs of several tables, and as much of the log in memory at a time as a run can be made of (:func:`~.thl.runs.to_runs`).
 
         :param without: seqnos that are left out, in order.
         """

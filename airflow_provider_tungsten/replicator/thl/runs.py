@@ -78,13 +78,13 @@ class RowRun:
         return replace(self, places=self.places[start:end])
 
 
-def to_runs(batches: Iterable[Joined]) -> Iterator[ThlEvent | RowRun]:
-    """The rows of batches, one behind the other: row events as runs, one a table, the tables in the order in which they first
-    appear; what is no row event comes before them, one by one.
+def to_runs(batches: Iterable[Joined]) -> Iterator[ThlEvent | list[RowRun]]:
+    """The rows of batches, one behind the other: row events as runs of several tables at a time, one a table, in the order in
+    which they first appear; what is no row event comes before them, one by one.
 
     A run costs as much as a hundred rows, an event in it little more than its row images. So where row groups make runs of less
-    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. A run is good until the next is asked for:
-    its memory is used again.
+    than ``RUN_BYTES``, they are made of as many row groups as ``WINDOW_BYTES`` hold. Runs are good until more is asked for:
+    their memory is used again.
     """
     room = _room()
     window = _Window(room)
@@ -177,7 +177,8 @@ class _Window:
             self._payload[self._filled : self._filled + len(images)] = images
         self._filled += len(images)
 
-    def runs(self, *, is_last: bool) -> Iterator[RowRun]:
+    def runs(self, *, is_last: bool) -> Iterator[list[RowRun]]:
+        """All together, if there are any."""
         if not self._groups:
             return
         (batch,) = pa.concat_tables(self._groups).unify_dictionaries().combine_chunks().to_batches()
@@ -193,11 +194,12 @@ class _Window:
         places, ends = _by_table(names)
         labels = [_texts(column) for column in names]
         strings: dict[str, list[str | None]] = {}
+        runs = []
         start = 0
         for end in ends:
             first = places[start]
             schema, table, definition = (texts[numbers[first]] for texts, numbers in labels)
-            yield RowRun(
+            run = RowRun(
                 schema,
                 table,
                 definition,
@@ -208,7 +210,9 @@ class _Window:
                 is_last=is_last,
                 _strings=strings,
             )
+            runs.append(run)
             start = end
+        yield runs
 
 
 def _by_table(names: Sequence[pa.DictionaryArray]) -> tuple[memoryview, list[int]]:

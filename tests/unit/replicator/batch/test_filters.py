@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from airflow_provider_tungsten.replicator.batch import writer
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
@@ -209,6 +211,23 @@ def test_a_callable_sees_every_row_changes_it_or_leaves_it_out(book: Logbook) ->
         "NUMBER",
         "note",
     ]
+
+
+_CALLED_IN: set[int] = set()
+
+
+def notes_thread(change: Change) -> Change:
+    _CALLED_IN.add(threading.get_ident())
+    return change
+
+
+def test_callables_are_called_in_one_thread_alone(book: Logbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer.os, "sched_getaffinity", lambda _: range(4))
+    everywhere = rows_filter("notes_thread") | {"tables": "*.*"}
+    book.add(*[rows(replace(ORDERS, table=f"t{number}")) for number in range(50)])
+    (plan,) = plans(book, everywhere)
+    assert len(write(book, plan, everywhere).tables) == 50
+    assert {threading.get_ident()} == _CALLED_IN
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import gzip
 import io
 import json
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from typing import Any
 import pytest
 import zstandard
 
-from airflow_provider_tungsten.replicator.batch import parts
+from airflow_provider_tungsten.replicator.batch import parts, writer
 from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
+from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
     DataError,
@@ -37,6 +40,15 @@ from tests.unit.replicator.durability import Disk
 @pytest.fixture
 def book(tmp_path: Path) -> Logbook:
     return Logbook(tmp_path)
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def plans(book: Logbook, **applier: Any) -> list[Plan]:
@@ -171,6 +183,70 @@ def test_how_much_is_read_and_kept_at_a_time_makes_no_difference_to_names_and_by
                 book.store.delete(key)
             assert write(book, plan, **settings) == first
             assert contents(book.store) == once
+
+
+def many_tables() -> list[TableDefinition]:
+    return [replace(ORDERS, table=f"t{number:02}") for number in range(20)]
+
+
+def threads(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_MOST_THREADS", number)
+    monkeypatch.setattr(writer.os, "sched_getaffinity", lambda _: range(number))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_how_many_threads_write_makes_no_difference_to_names_and_bytes(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"batches": {"part_bytes": 1 << 20}}
+    for segment in range(10):
+        changes = [(number, f"{number:0{number % 150}}") for number in range(segment, 300)]
+        book.add(*[rows(definition, *changes) for definition in many_tables()])
+    # Some tables are written anew, with another text for NULL.
+    book.add(*[rows(definition, (1, "\\N"), (2, None)) for definition in many_tables()[::3]])
+    (plan,) = plans(book, **settings)
+    threads(1, monkeypatch)
+    monkeypatch.setattr(runs, "WINDOW_BYTES", 300_000)
+    first = write(book, plan, **settings)
+    once = contents(book.store)
+    assert [len(cells(book.store, table)) for table in first.tables] == [
+        2955 + 2 * (number % 3 == 0) for number in range(20)
+    ]
+    for chunk, buffered in ((parts.CHUNK, 2**25), (3000, 10_000)):
+        monkeypatch.setattr(parts, "CHUNK", chunk)
+        monkeypatch.setattr(parts, "_BUFFERED", buffered)
+        monkeypatch.setattr(parts, "_AHEAD", buffered)
+        written = []
+        for number in (1, 2, 5):
+            threads(number, monkeypatch)
+            for key in contents(book.store):
+                book.store.delete(key)
+            written.append(write(book, plan, **settings))
+            if chunk > 3000:
+                assert contents(book.store) == once
+        assert written == written[:1] * 3
+    assert [(table.rows, table.null) for table in written[0].tables] == [
+        (table.rows, table.null) for table in first.tables
+    ]
+
+
+def test_a_table_that_cannot_be_written_ends_what_other_threads_do(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(4, monkeypatch)
+    for wrong in (0, 7, 19):
+        book.add(
+            *[
+                rows(table, (1, "a\0b" if number == wrong else "a"))
+                for number, table in enumerate(many_tables())
+            ]
+        )
+        plan = plans(book)[-1]
+        with pytest.raises(
+            DataError, match=rf"^shop\.t{wrong:02}\.note, seqno \d+: a text with a NUL character"
+        ):
+            write(book, plan)
+        assert not book.store.exists(manifest_key(plan.first, plan.last))
 
 
 def test_a_part_ends_at_its_size_and_an_events_end(book: Logbook) -> None:

@@ -73,7 +73,7 @@ def run_of() -> RowRun:
             0,
         )
     ]
-    (run,) = to_runs(map(Joined, to_table(log).to_batches()))
+    ((run,),) = to_runs(map(Joined, to_table(log).to_batches()))
     assert isinstance(run, RowRun)
     return run
 

@@ -21,6 +21,7 @@ from airflow_provider_tungsten.replicator.thl.runs import RowRun
 from tests.unit.replicator.batch.logs import ITEMS, Logbook, events, position, rows, statement
 from tests.unit.replicator.test_memory import MIB
 from tests.unit.replicator.thl.support import new_log, resume, seqnos, transaction, write
+from tests.unit.replicator.thl.test_runs import flat
 
 PIECE = 40
 Records = list[ThlEvent]
@@ -71,14 +72,14 @@ def test_events_in_pieces_come_back_whole(
     wanted = [large(1), transaction(2), large(3, [101]), large(4, [300, 300])]
     log = new_log(LocalStorage(tmp_path))
     write(log, [in_records(events) for events in wanted], per_segment=19)
-    flat = [event for events in wanted for event in events]
-    assert list(log.read(1, 4)) == flat
-    assert list(log.scan(1, 4)) == [event._replace(payload=None) for event in flat]
+    all_events = [event for events in wanted for event in events]
+    assert list(log.read(1, 4)) == all_events
+    assert list(log.scan(1, 4)) == [event._replace(payload=None) for event in all_events]
     assert list(log.read(3, 3)) == wanted[2]
     assert seqnos(log.read(2, 3)) == [2, 3]
-    assert [(run.counts[0], bytes(run.payload)) for run in log.read_runs(3, 3)] == [(2, b"A" * 101)]  # type: ignore[union-attr]
+    assert [(run.counts[0], bytes(run.payload)) for run in flat(log.read_runs(3, 3))] == [(2, b"A" * 101)]  # type: ignore[union-attr]
     assert log.record(4)[:3] == (4, 15, True)
-    assert log.record(4).event_id == flat[-1].event_id
+    assert log.record(4).event_id == all_events[-1].event_id
     assert [info.tables for info in log.segments(1)] == [
         {("shop", "orders"): (7, 14)},
         {("shop", "orders"): (2, 4)},
@@ -93,7 +94,7 @@ def test_a_large_event_comes_with_what_it_lies_in(tmp_path: Path, monkeypatch: p
     for found, event in zip(log.read(1, 2), wanted, strict=True):
         assert isinstance(found.payload, SpooledBuffer) == (event.payload_bytes > 50)
         assert bytes(found.payload or b"") == event.payload
-    runs = [run for run in log.read_runs(1, 2) if isinstance(run, RowRun)]
+    runs = [run for run in flat(log.read_runs(1, 2)) if isinstance(run, RowRun)]
     assert [run.spooled is not None for run in runs] == [False, True, False, True]
     assert [bytes(run.payload) for run in runs] == [event.payload for event in wanted]
     assert [memoryview(run.spooled) == run.payload for run in runs if run.spooled] == [True, True]

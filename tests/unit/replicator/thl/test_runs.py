@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,10 @@ def one_by_one(definition: TableDefinition, log: list[ThlEvent]) -> bytes:
     return lines
 
 
+def flat(found: Iterable[ThlEvent | list[RowRun]]) -> list[ThlEvent | RowRun]:
+    return [each for item in found for each in (item if isinstance(item, list) else [item])]
+
+
 def by_runs(runs: list[RowRun], limit: int) -> bytes:
     lines, row_id = b"", 1
     csv = encoder(TableDefinition.from_json(runs[0].definition))
@@ -70,7 +75,7 @@ def test_the_runs_of_interleaved_tables_hold_what_their_events_hold_one_by_one(l
     chance = random.Random(limit)
     log = [mixed(chance, seqno) for seqno in range(300)]
     # Columns that begin behind the beginning of their buffers, as those of a range do.
-    found = list(to_runs(map(Joined, to_table(log).slice(7).to_batches())))
+    found = flat(to_runs(map(Joined, to_table(log).slice(7).to_batches())))
     runs = [run for run in found if isinstance(run, RowRun)]
     others = [event for event in found if isinstance(event, ThlEvent)]
     assert others == [event for event in log[7:] if event.kind not in ROW_KINDS]
@@ -97,7 +102,7 @@ def test_runs_reach_over_row_groups_where_these_hold_too_little_of_a_table(
     log = [mixed(chance, seqno) for seqno in range(300)]
     groups = [to_table(log[at : at + 20]).slice(at == 40).to_batches()[0] for at in range(0, 300, 20)]
     held = [event for event in log if event.seqno != 40]
-    found = list(to_runs(map(Joined, groups)))
+    found = flat(to_runs(map(Joined, groups)))
     assert [event for event in found if isinstance(event, ThlEvent)] == [
         event for event in held if event.kind not in ROW_KINDS
     ]
@@ -112,7 +117,7 @@ def test_seqnos_that_are_left_out_are_in_no_run(tmp_path: Path) -> None:
     book = Logbook(tmp_path)
     book.add(rows(ORDERS), rows(ORDERS), rows(ORDERS), rows(ORDERS))
     for without in ([], [1], [2, 3], [4], [1, 2, 3, 4]):
-        runs = [run for run in book.log.read_runs(1, 4, without) if isinstance(run, RowRun)]
+        runs = [run for run in flat(book.log.read_runs(1, 4, without)) if isinstance(run, RowRun)]
         seqnos = [run.seqnos[place] for run in runs for place in run.places]
         assert seqnos == [seqno for seqno in range(1, 5) if seqno not in without]
         assert [run.is_last for run in runs] == [True] * bool(seqnos)
@@ -121,13 +126,15 @@ def test_seqnos_that_are_left_out_are_in_no_run(tmp_path: Path) -> None:
 def test_a_change_of_the_definition_begins_a_run(tmp_path: Path) -> None:
     book = Logbook(tmp_path)
     book.add(rows(ORDERS), rows(WIDER, count=1), rows(ORDERS))
-    runs = [run for run in book.log.read_runs(1, 3) if isinstance(run, RowRun)]
+    runs = [run for run in flat(book.log.read_runs(1, 3)) if isinstance(run, RowRun)]
     assert [(run.definition, list(run.places)) for run in runs] == [(ORDERS.json, [0, 2]), (WIDER.json, [1])]
 
 
 def whole() -> RowRun:
     log = [event for seqno in range(3) for event in events(seqno, [rows(ORDERS)], 0)]
-    return next(run for run in to_runs(map(Joined, to_table(log).to_batches())) if isinstance(run, RowRun))
+    return next(
+        run for run in flat(to_runs(map(Joined, to_table(log).to_batches()))) if isinstance(run, RowRun)
+    )
 
 
 @pytest.mark.parametrize(
