@@ -149,7 +149,8 @@ def _rows(
     definition: TableDefinition, kind: str, payload: bytes, numbers: Sequence[str]
 ) -> list[tuple[Text, ...]] | None:
     try:
-        return RowReader(definition, numbers=numbers).rows(payload, kind)
+        found = list(RowReader(definition, numbers=numbers).images(payload))
+        return None if kind == "update" and len(found) % 2 else found
     except TungstenError:
         return None
 

@@ -7,14 +7,23 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
+from libcpp.algorithm cimport swap
 
-from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
+from functools import partial
+
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, big_endian, find_value
 from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, PLAIN_ROOM, TEXT, Status, Values
+
+from airflow_provider_tungsten.replicator.binlog.large_text import LargeText
 
 
 cdef enum:
     LARGE = 1 << 20
+    STEP = 1 << 20
+
+cdef size_t UNLIMITED = <size_t>-1 // 8
 
 
 cdef inline void _give_back(Buffer* buffer) noexcept:
@@ -22,9 +31,33 @@ cdef inline void _give_back(Buffer* buffer) noexcept:
         release(buffer)
 
 
+cdef inline size_t _extent(const Field* field, const uint8_t* data, size_t size) noexcept:
+    """Bytes of a value; of one that is compressed (`_values`) as many as it says that it becomes."""
+    cdef uint8_t digits
+    if field.op != Op.COMPRESSED or size == 0 or data[0] == 0:
+        return size
+    digits = data[0] & 7
+    return big_endian(data + 1, digits) if size > digits else size
+
+
+cdef inline size_t _cut(const uint8_t* text, size_t size, size_t start) noexcept:
+    """Where a piece ends that begins there: before a character of UTF-8."""
+    cdef size_t end = start + STEP
+    cdef int back = 0
+    if end >= size:
+        return size
+    while back < 3 and text[end - back] & 0xC0 == 0x80:
+        back += 1
+    return end - back
+
+
 cdef class RowReader(Values):
     cdef Buffer _plain
+    # Of the call that goes on just now.
+    cdef object _payload
+    cdef const uint8_t* _begin
     cdef size_t _most
+    cdef size_t _large
 
     def __dealloc__(self):
         release(&self._plain)
@@ -34,28 +67,43 @@ cdef class RowReader(Values):
         Values.__init__(self, table, names, fields, None, None, None, False, False)
         self._room = PLAIN_ROOM
 
-    def images(self, const uint8_t[::1] payload not None, most=None):
+    cdef int _prepare(self) except -1:
+        if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
+            raise MemoryError()
+        return 0
+
+    def images(self, payload not None, most=None, large=None):
+        cdef const uint8_t[::1] view = payload
         cdef const uint8_t* data
         cdef const uint8_t* end
-        images = []
-        self._most = <size_t>-1 // 8 if most is None else most
-        if payload.shape[0] == 0:
-            return images
-        data, end = &payload[0], &payload[0] + payload.shape[0]
+        cdef const uint8_t* looked_at
+        cdef size_t most_ = UNLIMITED if most is None else most
+        cdef size_t large_ = UNLIMITED if large is None else large
+        cdef SpooledBuffer room = room_of(payload)
+        if view.shape[0] == 0:
+            return
+        looked_at = data = &view[0]
+        end = data + view.shape[0]
         self._failed = self._count
         if not self._bitmap:
             self._raise(CORRUPT)
-        if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
-            raise MemoryError()
+        whole = None if large is None else memoryview(payload)
         while data < end:
-            images.append(self._image(&data, end))
+            self._payload, self._begin = whole, &view[0]
+            self._most, self._large = most_, large_
+            image = self._image(&data, end)
+            self._payload = None
+            if room is not None and data - looked_at > STEP:
+                room.page_out()
+                looked_at = data
+            yield image
         _give_back(&self._plain)
         _give_back(&self._scratch)
-        return images
 
     cdef tuple _image(self, const uint8_t** data, const uint8_t* end):
         cdef const uint8_t* nulls = data[0]
         cdef size_t at, size
+        self._prepare()
         self._failed = self._count
         if <size_t>(end - data[0]) < self._bitmap:
             self._raise(CORRUPT)
@@ -68,15 +116,20 @@ cdef class RowReader(Values):
             self._failed = at
             if not find_value(&self._fields[at], data, end, &size):
                 self._raise(CORRUPT)
-            texts.append(self._read(&self._fields[at], data[0], size))
+            texts.append(self._read(at, data[0], size))
             data[0] += size
         return tuple(texts)
 
-    cdef str _read(self, const Field* field, const uint8_t* data, size_t size):
+    cdef object _read(self, size_t at, const uint8_t* data, size_t size):
+        cdef const Field* field = &self._fields[at]
         cdef Status status
-        if field.op == Op.HEXADECIMAL and not field.detail:
+        cdef size_t start = data - self._begin
+        if field.op == Op.HEXADECIMAL and not field.detail and (size <= self._large or self._most != UNLIMITED):
             # May be large: not to be made twice.
             return PyMemoryView_FromMemory(<char*>data, min(size, self._most // 2 + 1), PyBUF_READ).hex()
+        if _extent(field, data, size) > self._large:
+            text = LargeText(partial(self.pieces, at, self._payload[start:start + size]))
+            return text if self._most == UNLIMITED else text.beginning(self._most + 1)
         self._plain.size = 0
         status = self._value(field, data, size, &self._plain)
         if status == TEXT and self._size > 4 * (self._most + 1):
@@ -87,3 +140,53 @@ cdef class RowReader(Values):
         if status != DONE:
             self._raise(status)
         return PyUnicode_DecodeUTF8(self._plain.data, min(self._plain.size, self._most + 1), NULL)
+
+    def pieces(self, size_t at, value not None):
+        """The text of a value of at least a byte, a step at a time."""
+        cdef const uint8_t[::1] view = value
+        cdef const uint8_t* text = &view[0]
+        cdef size_t size = view.shape[0], start = 0, end
+        cdef Field field = self._fields[at]
+        cdef SpooledBuffer made = SpooledBuffer(), room = room_of(value)
+        if field.op == Op.COMPRESSED and text[0] == 0:
+            field.op, field.detail = <Op>field.detail, 0
+            text += 1
+            size -= 1
+        kept = None
+        if field.op != Op.TEXT and field.op != Op.HEXADECIMAL:
+            kept = self._converted(at, &field, made, &text, &size)
+        while start < size:
+            end = _cut(text, size, start)
+            if field.op == Op.HEXADECIMAL:
+                piece = PyMemoryView_FromMemory(<char*>text + start, end - start, PyBUF_READ).hex()
+            else:
+                self._failed = at
+                if field.op == Op.TEXT and (status := self._found(text + start, end - start, False)) != TEXT:
+                    self._raise(status)
+                piece = PyUnicode_DecodeUTF8(<const char*>text + start, end - start, NULL)
+            start = end
+            made.page_out()
+            if room is not None:
+                room.page_out()
+            yield piece
+
+    cdef object _converted(
+        self, size_t at, const Field* field, SpooledBuffer made, const uint8_t** text, size_t* size
+    ):
+        """Finds a value's whole text: in ``made``, or in what it returns."""
+        cdef Status status
+        self._prepare()
+        self._failed = at
+        self._plain.size = 0
+        status = self._value(field, text[0], size[0], &self._plain)
+        if status == DONE:
+            swap(made.buffer, self._plain)
+        elif status != TEXT:
+            self._raise(status)
+        elif <const char*>self._text == self._scratch.data:
+            swap(made.buffer, self._scratch)
+        else:
+            text[0], size[0] = self._text, self._size
+            return self._inflated
+        text[0], size[0] = <const uint8_t*>made.buffer.data, made.buffer.size
+        return None

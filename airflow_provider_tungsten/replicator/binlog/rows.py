@@ -6,15 +6,17 @@ text: the same for every target, one a type.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
+
+from typing_extensions import Buffer
 
 from airflow_provider_tungsten.replicator.binlog import _csv, _images, _reader, charsets
 from airflow_provider_tungsten.replicator.binlog._charset import Charset
 from airflow_provider_tungsten.replicator.binlog._csv import KINDS
 from airflow_provider_tungsten.replicator.binlog._images import Op
 from airflow_provider_tungsten.replicator.binlog._lines import Workspace
-from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.dialect import NULL_CANDIDATES, Dialect
@@ -37,6 +39,8 @@ __all__ = [
     "check_supported",
     "unsupported_columns",
 ]
+
+Texts = tuple[str | None, ...]
 
 _OPS = {
     "tinyint": Op.SIGNED,
@@ -213,20 +217,31 @@ class RowReader(_reader.RowReader):
     def __init__(self, definition: TableDefinition, *, numbers: Collection[str] = ()) -> None:
         check_supported(definition)
         super().__init__(definition.name, names(definition), fields(definition, numbers))
+        self.inflates = any(column.code in _COMPRESSED for column in definition.columns)
+        """Whether values of it may be many times what they take in a payload."""
 
-    def rows(
-        self, payload: bytes | bytearray | memoryview | SpooledBuffer, kind: str, *, most: int | None = None
-    ) -> list[tuple[str | None, ...]]:
-        """Every image in the order of the log, None for NULL; of an update the old and the new row take turns.
+    def changes(
+        self, payload: Buffer, kind: str, *, most: int | None = None, large: int | None = None
+    ) -> Iterator[tuple[Texts | None, Texts | None]]:
+        """Of every row its image before and after the change, in the order of the log; None where the change has none. A text is
+        None for NULL. What was read of a payload in a :class:`SpooledBuffer` is paged out.
 
         :param most: characters that are wanted of a text: of a longer one there are more than these, and perhaps not all.
+        :param large: bytes of a value; the text of a larger one is a :class:`LargeText` where it is wanted whole.
         :raises ValueRefused: bytes that are no character of their character set.
         :raises CorruptLogError: the images do not fit the payload exactly, or hold what is no value of their type.
         """
-        images = self.images(payload, most)
-        if kind == "update" and len(images) % 2:
+        images = self.images(payload, most, large)
+        if kind == "update":
+            return _pairs(images)
+        return zip(images, repeat(None)) if kind == "delete" else zip(repeat(None), images)
+
+
+def _pairs(images: Iterator[Texts]) -> Iterator[tuple[Texts, Texts]]:
+    for before in images:
+        if (after := next(images, None)) is None:
             raise CorruptLogError("an update without its new row")
-        return images
+        yield before, after
 
 
 def check_supported(definition: TableDefinition) -> None:

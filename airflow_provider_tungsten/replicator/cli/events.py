@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import typer
 
+from airflow_provider_tungsten.replicator.binlog.refusals import ValueRefused
 from airflow_provider_tungsten.replicator.cli import listing, logs, output
 from airflow_provider_tungsten.replicator.cli.logs import Selection, open_log
-from airflow_provider_tungsten.replicator.cli.sql import as_sql
+from airflow_provider_tungsten.replicator.cli.sql import as_sql, sql_pieces
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from airflow_provider_tungsten.replicator.thl.log import Log
 
@@ -54,7 +56,7 @@ def list_(
     with output.errors(as_json):
         log = open_log(thl, service, config)
         begin, end = Selection(low, high, seqno, first, last, file).range_in(log)
-        _print_events(_events(log, begin, end, headers), _printer(log.service, headers, specs, sql, as_json))
+        _print_events(_events(log, begin, end, headers), _form(log.service, headers, specs, sql, as_json))
 
 
 def tail(
@@ -83,7 +85,7 @@ def tail(
     """
     with output.errors(as_json), output.interruptible() as sleep:
         log = open_log(thl, service, config)
-        show = _printer(log.service, headers, specs, sql, as_json)
+        show = _form(log.service, headers, specs, sql, as_json)
         head = log.head()
         if head is None and not follow:
             Selection(last=count).range_in(log)
@@ -102,20 +104,47 @@ def _events(log: Log, first: int, last: int, headers: bool) -> Iterator[ThlEvent
     return log.scan(first, last) if headers else log.read(first, last)
 
 
-def _printer(service: str, headers: bool, specs: bool, sql: bool, as_json: bool) -> Callable[[ThlEvent], str]:
+class _Form(NamedTuple):
+    """How an event is shown: at once, or in pieces where it is large."""
+
+    whole: Callable[[ThlEvent], str]
+    pieces: Callable[[ThlEvent], Iterator[str]]
+
+
+def _form(service: str, headers: bool, specs: bool, sql: bool, as_json: bool) -> _Form:
+    def lines(event: ThlEvent, large: bool) -> Iterator[str]:
+        return colours(listing.lines(event, service, specs=specs, large=large))
+
+    colours = listing.coloured if output.in_colour() else iter
     if as_json:
-        return lambda event: output.json_line(listing.as_object(event, service, headers=headers, specs=specs))
+        return _Form(
+            lambda event: (
+                output.json_line(listing.as_object(event, service, headers=headers, specs=specs)) + "\n"
+            ),
+            partial(listing.json_pieces, service=service, specs=specs),
+        )
     if headers:
-        return listing.header_line
+        return _Form(lambda event: listing.header_line(event) + "\n", lambda event: iter(()))
     if sql:
-        return as_sql
-    if output.in_colour():
-        return lambda event: "\n".join(listing.coloured(listing.lines(event, service, specs=specs)))
-    return lambda event: "\n".join(listing.lines(event, service, specs=specs))
+        return _Form(as_sql, sql_pieces)
+    return _Form(
+        lambda event: "\n".join(lines(event, False)) + "\n",
+        lambda event: (f"{line}\n" for line in lines(event, True)),
+    )
 
 
-def _print_events(events: Iterator[ThlEvent], show: Callable[[ThlEvent], str]) -> None:
+def _print_events(events: Iterator[ThlEvent], form: _Form) -> None:
     for event in events:
-        sys.stdout.write(show(event) + "\n")
+        try:
+            if not listing.is_large(event):
+                sys.stdout.write(form.whole(event))
+            else:
+                # Of an event that cannot be shown whole nothing is.
+                for _ in form.pieces(event):
+                    pass
+                for piece in form.pieces(event):
+                    sys.stdout.write(piece)
+        except ValueRefused as error:
+            raise listing.refused(event, error) from error
         del event  # or it would be in memory beside the next
     sys.stdout.flush()

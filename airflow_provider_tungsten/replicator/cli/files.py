@@ -6,23 +6,31 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 import pyarrow as pa
+from typing_extensions import Buffer
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
-from airflow_provider_tungsten.replicator.cli.shapes import Changes, Record, Rows, Shape
+from airflow_provider_tungsten.replicator.binlog.large_text import LargeText, expanded, pieces_of
+from airflow_provider_tungsten.replicator.binlog.refusals import ValueRefused
+from airflow_provider_tungsten.replicator.cli.listing import is_large, refused
+from airflow_provider_tungsten.replicator.cli.shapes import Changes, Record, Rows, Shape, texts_of
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, DataError, StorageError
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, ThlEvent
 
 Format = Literal["arrow", "jsonl"]
 _PENDING_BYTES = 32 * 1024 * 1024
+_PENDING_LARGE = 4 * 1024 * 1024  # of the records of a large event
 _PENDING_RECORDS = 16_384
+_STEP_BYTES = 1024 * 1024
 _MOST_FILES = 500
 
 
@@ -42,13 +50,32 @@ class _Writer:
         self._arrow = None
         if form == "arrow":
             new = pa.ipc.new_stream if path is None else pa.ipc.new_file
-            self._arrow = new(pa.PythonFile(self._file, "w"), shape.schema)
+            self._sink = _Sink(self._file)
+            self._arrow = new(pa.PythonFile(self._sink, "w"), shape.schema)
 
     def add(self, event: ThlEvent) -> None:
-        for record in self.shape.records(event):
+        if is_large(event):
+            self._add_large(event)
+            return
+        for record in self.shape.records(event, large=False):
             self._pending.append(record)
             if len(self._pending) >= _PENDING_RECORDS:
                 self.flush()
+
+    def _add_large(self, event: ThlEvent) -> None:
+        """Its records go by their sizes, those with large texts one by one."""
+        held = 0
+        for record in self.shape.records(event, large=True):
+            texts = [*texts_of(record)]
+            if any(isinstance(text, LargeText) for text in texts):
+                self.flush()
+                self._write_large(record, texts)
+                continue
+            self._pending.append(record)
+            held += sum(len(text or "") for text in texts)
+            if held >= _PENDING_LARGE or len(self._pending) >= _PENDING_RECORDS:
+                self.flush()
+                held = 0
 
     def flush(self) -> None:
         if not self._pending:
@@ -59,10 +86,27 @@ class _Writer:
             with _writable(self.path):
                 self._arrow.write_table(table)
         else:
-            lines = [json.dumps(self.shape.as_json(record), ensure_ascii=False) for record in self._pending]
+            lines = [_json(self.shape.as_json(record)) for record in self._pending]
             with _writable(self.path):
                 self._file.write(("\n".join(lines) + "\n").encode())
         self._pending.clear()
+
+    def _write_large(self, record: Record, texts: Sequence[str | None]) -> None:
+        self.records += 1
+        if self._arrow is not None:
+            table, self._sink.buffers = self.shape.large_table(record)
+            with _writable(self.path):
+                self._arrow.write_table(table)
+            self._sink.buffers = ()
+            return
+        if self.path is None:
+            # Of a line that cannot be written whole nothing is.
+            for _ in chain.from_iterable(map(pieces_of, filter(None, texts))):
+                pass
+        line = _json(self.shape.as_json(record)) + "\n"
+        for piece in expanded(line, texts, lambda piece: _json(piece)[1:-1]):
+            with _writable(self.path):
+                self._file.write(piece.encode())
 
     def finish(self) -> None:
         """The file is whole then; :meth:`publish` gives it its name."""
@@ -83,6 +127,29 @@ class _Writer:
         if self.path is not None:
             self._file.close()
             _part(self.path).unlink(missing_ok=True)
+
+
+class _Sink:
+    """A file as Arrow writes it: a step at a time, so that what lies in ``buffers`` need not be in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.buffers: Sequence[SpooledBuffer] = ()
+        self.closed = False
+
+    def write(self, data: Buffer) -> None:
+        with memoryview(data) as view:
+            for start in range(0, len(view), _STEP_BYTES):
+                self._file.write(view[start : start + _STEP_BYTES])
+                for buffer in self.buffers:
+                    buffer.page_out()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _part(path: Path) -> Path:
@@ -145,10 +212,13 @@ class Export:
         return {str(writer.path or "-"): writer.records for writer in self._writers}
 
     def add(self, event: ThlEvent) -> None:
-        """:raises DataError: what the file's columns cannot hold."""
+        """:raises DataError: what the file's columns cannot hold, or what is no text."""
         if self._typed and event.kind not in ROW_KINDS:
             return
-        self._writer(event).add(event)
+        try:
+            self._writer(event).add(event)
+        except ValueRefused as error:
+            raise refused(event, error) from error
         self._pending += len(event.payload or b"")
         if self._pending >= _PENDING_BYTES:
             for writer in self._writers:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import typer
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
-from airflow_provider_tungsten.replicator.binlog.rows import RowReader, ValueRefused
-from airflow_provider_tungsten.replicator.cli import values
+from airflow_provider_tungsten.replicator.binlog.large_text import expanded
+from airflow_provider_tungsten.replicator.binlog.rows import RowReader, Texts, ValueRefused
+from airflow_provider_tungsten.replicator.cli import output, values
 from airflow_provider_tungsten.replicator.errors import DataError
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 
 MOST_CHARACTERS = 1000
+# A table has 4,096 columns at most: with values of no more than that what is held of an update's row is little.
+_LARGE_EVENT = 4 * 1024 * 1024
+_LARGE_VALUE = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     ord(char): text for char, text in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 }
-Row = tuple[tuple[str | None, ...] | None, tuple[str | None, ...] | None]
+Row = tuple[Texts | None, Texts | None]
 
 
 def time_of(microseconds: int) -> str:
@@ -33,26 +38,35 @@ def _reader(definition: str) -> RowReader:
     return RowReader(TableDefinition.from_json(definition))
 
 
-def rows_of(event: ThlEvent, most: int | None = None) -> list[Row]:
+def is_large(event: ThlEvent) -> bool:
+    """Whether what is made of it may be too much to be held: then it is shown in pieces."""
+    if event.payload is None or not event.definition:
+        return False
+    return len(event.payload) > _LARGE_EVENT or _reader(event.definition).inflates
+
+
+def rows_of(event: ThlEvent, *, large: bool, most: int | None = None) -> Iterator[Row]:
     """Of every row its image before and after the change, as canonical texts; None where the change has none.
 
+    :param large: the event is, so that large texts are :class:`LargeText`.
     :param most: characters that are wanted of a text, as :class:`RowReader` has it.
-    :raises DataError: bytes that are no text in their column's character set.
+    :raises ValueRefused: bytes that are no text in their column's character set; so do the pieces of a large text.
     :raises CorruptLogError: images that do not fit the table's definition.
     """
     if event.kind not in ROW_KINDS or not event.definition:
-        return []
-    try:
-        images = _reader(event.definition).rows(event.payload or b"", event.kind, most=most)
-    except ValueRefused as error:
-        raise DataError(
-            f"seqno {event.seqno}, {event.schema_name}.{event.table_name}: {error}; -headers shows the event without its rows"
-        ) from error
-    if event.kind == Kind.UPDATE:
-        return list(zip(images[::2], images[1::2], strict=True))
-    if event.kind == Kind.DELETE:
-        return [(image, None) for image in images]
-    return [(None, image) for image in images]
+        return iter(())
+    reader = _reader(event.definition)
+    return reader.changes(event.payload or b"", event.kind, most=most, large=_LARGE_VALUE if large else None)
+
+
+def texts_of(row: Row) -> Iterator[str | None]:
+    return chain.from_iterable(filter(None, row))
+
+
+def refused(event: ThlEvent, error: ValueRefused) -> DataError:
+    """What a refused value of an event is told as."""
+    table = f"{event.schema_name}.{event.table_name}"
+    return DataError(f"seqno {event.seqno}, {table}: {error}; -headers shows the event without its rows")
 
 
 def columns_of(event: ThlEvent) -> tuple[Column, ...]:
@@ -80,7 +94,7 @@ _WITH_LENGTH = frozenset({"char", "varchar", "binary", "varbinary", "bit", "vect
 # Text
 
 
-def lines(event: ThlEvent, service: str, *, specs: bool) -> Iterator[str]:
+def lines(event: ThlEvent, service: str, *, specs: bool, large: bool) -> Iterator[str]:
     """The event in Tungsten's shape; ``specs``: columns with their types."""
     last = " (last frag)" if event.last_frag else ""
     yield f"SEQ# = {event.seqno} / FRAG# = {event.fragno}{last}"
@@ -96,7 +110,7 @@ def lines(event: ThlEvent, service: str, *, specs: bool) -> Iterator[str]:
         yield f"- OPTIONS = [{', '.join(f'{name} = {shown(value)}' for name, value in event.options.items())}]"
     if event.kind in ROW_KINDS:
         yield "- SQL(0) ="
-        yield from _row_lines(event, specs)
+        yield from _row_lines(event, specs, large)
     elif event.payload:
         yield f"- SCHEMA = {(event.options or {}).get('schema', event.schema_name)}"
         yield f"- SQL(0) = {statement(event)}"
@@ -113,7 +127,7 @@ def coloured(lines: Iterator[str]) -> Iterator[str]:
             yield line
 
 
-def _row_lines(event: ThlEvent, specs: bool) -> Iterator[str]:
+def _row_lines(event: ThlEvent, specs: bool, large: bool) -> Iterator[str]:
     yield f" - ACTION = {event.kind.upper()}"
     yield f" - SCHEMA = {event.schema_name}"
     yield f" - TABLE = {event.table_name}"
@@ -121,7 +135,7 @@ def _row_lines(event: ThlEvent, specs: bool) -> Iterator[str]:
         _spec(number, column) if specs else f"{number}: {column.name}"
         for number, column in enumerate(columns_of(event), 1)
     ]
-    for number, (before, after) in enumerate(rows_of(event, MOST_CHARACTERS)):
+    for number, (before, after) in enumerate(rows_of(event, large=large, most=MOST_CHARACTERS)):
         yield f" - ROW# = {number}"
         for label, image in (("COL", after), ("KEY", before)):
             if image is not None:
@@ -178,6 +192,29 @@ def header_line(event: ThlEvent) -> str:
 
 def as_object(event: ThlEvent, service: str, *, headers: bool, specs: bool) -> dict[str, Any]:
     """The event as JSON has it: Tungsten's names for the header, whole values for the rows."""
+    found = _without_rows(event, service, headers=headers, specs=specs)
+    if not headers and event.kind in ROW_KINDS:
+        columns = columns_of(event)
+        found["rows"] = [_row_object(columns, row) for row in rows_of(event, large=False)]
+    return found
+
+
+def json_pieces(event: ThlEvent, service: str, *, specs: bool) -> Iterator[str]:
+    """The same of a large event, as a line."""
+    yield output.json_line(_without_rows(event, service, headers=False, specs=specs))[:-1] + ', "rows": ['
+    columns = columns_of(event)
+    for number, row in enumerate(rows_of(event, large=True)):
+        text = output.json_line(_row_object(columns, row))
+        yield from expanded(f", {text}" if number else text, texts_of(row), _escaped)
+    yield "]}\n"
+
+
+def _escaped(piece: str) -> str:
+    return output.json_line(piece)[1:-1]
+
+
+def _without_rows(event: ThlEvent, service: str, *, headers: bool, specs: bool) -> dict[str, Any]:
+    """They come last."""
     found: dict[str, Any] = {
         "seqno": event.seqno,
         "epoch": event.epoch_number,
@@ -197,13 +234,11 @@ def as_object(event: ThlEvent, service: str, *, headers: bool, specs: bool) -> d
     found["options"] = event.options or {}
     if event.kind not in ROW_KINDS:
         return found | {"sql": statement(event)} if event.payload else found
-    columns = columns_of(event)
     if specs:
         found["columns"] = [
             {"index": number, "name": column.name, "type": type_of(column)} | _charset(column)
-            for number, column in enumerate(columns, 1)
+            for number, column in enumerate(columns_of(event), 1)
         ]
-    found["rows"] = [_row_object(columns, row) for row in rows_of(event)]
     return found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
+from airflow_provider_tungsten.replicator.binlog.large_text import LargeText
 from airflow_provider_tungsten.replicator.cli import listing, values
 from airflow_provider_tungsten.replicator.errors import DataError
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
@@ -40,16 +42,34 @@ _CHANGE = {
 Record = tuple[Any, ...]
 
 
+def texts_of(record: Record) -> Iterator[str | None]:
+    """All of its texts, those in maps, too."""
+    for value in record:
+        if isinstance(value, list):
+            yield from (text for _, text in value)
+        elif isinstance(value, str):
+            yield value
+
+
 class Shape(Protocol):
     """Fields that all records of a file have."""
 
     schema: pa.Schema
 
-    def records(self, event: ThlEvent) -> Iterator[Record]:
-        """Of an event, values as the log has them: texts, times in microseconds."""
+    def records(self, event: ThlEvent, *, large: bool) -> Iterator[Record]:
+        """Of an event, values as the log has them: texts, times in microseconds.
+
+        :param large: as :func:`.listing.rows_of` has it.
+        """
 
     def table(self, records: Sequence[Record]) -> pa.Table:
         """:raises DataError: a value that its column's type does not have."""
+
+    def large_table(self, record: Record) -> tuple[pa.Table, list[SpooledBuffer]]:
+        """Of a record with :class:`LargeText` in it; and what its columns lie in.
+
+        :raises DataError: likewise.
+        """
 
     def as_json(self, record: Record) -> dict[str, Any]: ...
 
@@ -59,9 +79,9 @@ class Changes:
 
     schema = pa.schema(_CHANGE.items())
 
-    def records(self, event: ThlEvent) -> Iterator[Record]:
+    def records(self, event: ThlEvent, *, large: bool) -> Iterator[Record]:
         statement = None
-        rows: Sequence[listing.Row] = listing.rows_of(event)
+        rows: Iterable[listing.Row] = listing.rows_of(event, large=large)
         if event.kind not in ROW_KINDS:
             rows = [(None, None)]
             statement = listing.statement(event) if event.payload else None
@@ -90,6 +110,20 @@ class Changes:
     def table(self, records: Sequence[Record]) -> pa.Table:
         return pa.table(list(map(list, zip(*records, strict=True))), schema=self.schema)
 
+    def large_table(self, record: Record) -> tuple[pa.Table, list[SpooledBuffer]]:
+        columns, buffers = [], []
+        for field, value in zip(self.schema, record, strict=True):
+            if field.type != _MAP or value is None:
+                columns.append(pa.array([value], field.type))
+                continue
+            names, texts = zip(*value, strict=True)
+            items, buffer = values.spooled(pa.large_string(), texts)
+            columns.append(
+                pa.MapArray.from_arrays([0, len(names)], pa.array(names, pa.large_string()), items)
+            )
+            buffers.append(buffer)
+        return pa.table(columns, schema=self.schema), buffers
+
     def as_json(self, record: Record) -> dict[str, Any]:
         found = dict(zip(_CHANGE, record, strict=True))
         found["commit_ts"] = listing.time_of(found["commit_ts"])
@@ -109,9 +143,9 @@ class Rows:
         columns = [(column.name, values.arrow_type(column)) for column in definition.columns]
         self.schema = pa.schema([*_HEADER.items(), *columns])
 
-    def records(self, event: ThlEvent) -> Iterator[Record]:
+    def records(self, event: ThlEvent, *, large: bool) -> Iterator[Record]:
         update = "U" if event.kind == Kind.UPDATE else ""
-        for before, after in listing.rows_of(event):
+        for before, after in listing.rows_of(event, large=large):
             for opcode, image in (("D", before), ("I", after)):
                 if image is not None:
                     yield update + opcode, event.seqno, event.fragno, event.commit_ts, event.event_id, *image
@@ -126,6 +160,16 @@ class Rows:
             except ValueError as error:
                 raise self._refused(len(header) + len(body), records) from error
         return pa.table([*header, *body], schema=self.schema)
+
+    def large_table(self, record: Record) -> tuple[pa.Table, list[SpooledBuffer]]:
+        large = {place: text for place, text in enumerate(record) if isinstance(text, LargeText)}
+        small = tuple(None if place in large else value for place, value in enumerate(record))
+        table, buffers = self.table([small]), []
+        for place, text in large.items():
+            column, buffer = values.spooled(self.schema.field(place).type, [text])
+            table = table.set_column(place, self.schema.field(place), column)
+            buffers.append(buffer)
+        return table, buffers
 
     def _refused(self, place: int, records: Sequence[Record]) -> DataError:
         column = self.definition.columns[place - len(_HEADER)]

@@ -6,27 +6,47 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column, TableDefinition
+from airflow_provider_tungsten.replicator.binlog.large_text import LargeText, are_equal, expanded
 from airflow_provider_tungsten.replicator.cli import listing, values
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, ThlEvent
 
 _SRID = 0x20000000
-_ESCAPES = str.maketrans({"\\": "\\\\", "'": "''", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\x1a": "\\Z"})
+# One after the other.
+_ESCAPES = (("\\", "\\\\"), ("'", "''"), ("\0", "\\0"), ("\n", "\\n"), ("\r", "\\r"), ("\x1a", "\\Z"))
 
 
 def as_sql(event: ThlEvent) -> str:
     """Statements, each with its semicolon, below a comment with the seqno. Times are UTC."""
-    return "\n".join((f"/* SEQ# = {event.seqno}, {event.kind} */", *_statements(event)))
+    return "\n".join((_head(event), *_statements(event))) + "\n"
+
+
+def sql_pieces(event: ThlEvent) -> Iterator[str]:
+    """The same of a large event."""
+    yield _head(event) + "\n"
+    definition = TableDefinition.from_json(event.definition or "")
+    for row in listing.rows_of(event, large=True):
+        yield from expanded(_change(definition, *row) + "\n", listing.texts_of(row), _escaped)
+
+
+def _head(event: ThlEvent) -> str:
+    return f"/* SEQ# = {event.seqno}, {event.kind} */"
 
 
 def _statements(event: ThlEvent) -> Iterator[str]:
     if event.kind in ROW_KINDS and event.definition:
         definition = TableDefinition.from_json(event.definition)
-        for row in listing.rows_of(event):
+        for row in listing.rows_of(event, large=False):
             yield _change(definition, *row)
     elif event.payload:
         if schema := (event.options or {}).get("schema", event.schema_name):
             yield f"USE {_name(schema)};"
         yield listing.statement(event) + ";"
+
+
+def _escaped(text: str) -> str:
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text
 
 
 def _change(
@@ -40,7 +60,9 @@ def _change(
     if after is None:
         return f"DELETE FROM {table} WHERE {where};"
     pairs = zip(definition.columns, before, after, _literals(definition, after), strict=True)
-    changed = [f"{_name(column.name)} = {text}" for column, old, new, text in pairs if old != new]
+    changed = [
+        f"{_name(column.name)} = {text}" for column, old, new, text in pairs if not are_equal(old, new)
+    ]
     if not changed:  # but in columns that the log does not have
         return f"/* nothing of {table} */"
     return f"UPDATE {table} SET {', '.join(changed)} WHERE {where};"
@@ -76,16 +98,17 @@ def literal(column: Column, value: str | None) -> str:
     if column.type == "vector":
         # As its bytes: STRING_TO_VECTOR refuses the smallest numbers.
         return f"X'{array('f', values.floats(value)).tobytes().hex()}'"
-    return "'" + value.translate(_ESCAPES) + "'"
+    return "'" + _escaped(value) + "'"
 
 
 def _geometry(ewkb: str) -> str:
     """EWKB, little-endian: a byte, the type with a flag for the SRID, the SRID; else as WKB has it."""
-    kind = int.from_bytes(bytes.fromhex(ewkb[2:10]), "little")
+    head, rest = ewkb.cut(18) if isinstance(ewkb, LargeText) else (ewkb[:18], ewkb[18:])
+    kind = int.from_bytes(bytes.fromhex(head[2:10]), "little")
     if not kind & _SRID:
         return f"ST_GeomFromWKB(X'{ewkb}')"
-    srid = int.from_bytes(bytes.fromhex(ewkb[10:18]), "little")
-    wkb = ewkb[:2] + (kind & ~_SRID).to_bytes(4, "little").hex() + ewkb[18:]
+    srid = int.from_bytes(bytes.fromhex(head[10:18]), "little")
+    wkb = head[:2] + (kind & ~_SRID).to_bytes(4, "little").hex() + rest
     return f"ST_GeomFromWKB(X'{wkb}', {srid}, 'axis-order=long-lat')"
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.definition import GEOMETRY_TYPES, Column
+from airflow_provider_tungsten.replicator.binlog.large_text import pieces_of
 
 INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit", "year"})
 REALS = frozenset({"float", "double"})
@@ -64,6 +66,20 @@ def to_arrow(column: Column, texts: Sequence[str | None]) -> pa.Array:
     if column.type == "timestamp":
         return pc.assume_timezone(array.cast(pa.timestamp("us")), "UTC")
     return array.cast(type_)
+
+
+def spooled(type_: pa.DataType, texts: Sequence[str | None]) -> tuple[pa.Array, SpooledBuffer]:
+    """Texts, or what they are the hexadecimal of, as an array of ``large_string`` or ``large_binary``; and what it lies in. Of a
+    :class:`LargeText` no more than a piece is in memory."""
+    data, ends = SpooledBuffer(), [0]
+    for text in texts:
+        for piece in pieces_of(text or ""):
+            data.append(bytes.fromhex(piece) if type_ == pa.large_binary() else piece.encode())
+        ends.append(len(data))
+    data.page_out()
+    valid = pa.array([text is not None for text in texts]).buffers()[1]
+    offsets = pa.array(ends, pa.int64()).buffers()[1]
+    return pa.Array.from_buffers(type_, len(texts), [valid, offsets, pa.py_buffer(data)]), data
 
 
 def floats(text: str) -> list[float]:

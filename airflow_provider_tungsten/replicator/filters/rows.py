@@ -7,6 +7,9 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from typing_extensions import Buffer
+
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.output import Output
@@ -17,6 +20,8 @@ from airflow_provider_tungsten.replicator.filters.python import Change, RowStep,
 from airflow_provider_tungsten.replicator.filters.values import BINARIES
 from airflow_provider_tungsten.replicator.thl.runs import RowRun
 
+_LARGE = 1024 * 1024
+_MOST_BYTES = 0x7FFFFFFF  # of a run's payload
 Row = Sequence[str | None]
 Image = dict[int, str | None] | None  # by index among the logged columns
 
@@ -49,39 +54,46 @@ class RowFilters:
         :raises DataError: a callable failed, or gave what is no change of these columns; names it, table and seqno.
         :raises ValueRefused, CorruptLogError: the row images cannot be read.
         """
-        images: list[bytes] = []
-        size = place = 0
+        images = SpooledBuffer()
+        place = 0
         offsets, counts = array("i", [0]) * (len(run.kinds) + 1), array("i", run.counts)
         for number in run.places:
             self.failed = number
-            changed = list(self._event(run, number))
-            counts[number] = len(changed)
-            images += changed
-            offsets[place : number + 1] = array("i", [size]) * (number + 1 - place)
-            size += sum(map(len, changed))
+            offsets[place : number + 1] = array("i", [len(images)]) * (number + 1 - place)
             place = number + 1
-        offsets[place:] = array("i", [size]) * (len(offsets) - place)
-        payload = memoryview(b"".join(images))
-        return replace(run, counts=memoryview(counts), offsets=memoryview(offsets), payload=payload)
+            counts[number] = self._event(run, number, images)
+            if len(images) > _MOST_BYTES:
+                raise DataError(
+                    f"{self._name}, seqno {run.seqnos[number]}: filter python made {len(images)} bytes of rows, and no more than "
+                    f"{_MOST_BYTES} can be taken at once; let it shorten the values"
+                )
+        offsets[place:] = array("i", [len(images)]) * (len(offsets) - place)
+        spooled = images if images.is_paged else None
+        images.page_out()
+        return replace(
+            run,
+            counts=memoryview(counts),
+            offsets=memoryview(offsets),
+            payload=memoryview(images),
+            spooled=spooled,
+        )
 
-    def _event(self, run: RowRun, number: int) -> Iterator[bytes]:
-        """Of every row that is left its image, of an update both."""
-        kind = KINDS[run.kinds[number]]
-        payload = run.payload[run.offsets[number] : run.offsets[number + 1]]
+    def _event(self, run: RowRun, number: int, images: SpooledBuffer) -> int:
+        """Appends the images of every row that is left, of an update both; how many rows."""
+        kind, rows = KINDS[run.kinds[number]], 0
+        found = run.payload if run.spooled is None else memoryview(run.spooled)
+        payload: Buffer = found[run.offsets[number] : run.offsets[number + 1]]
         if self._layout is not None:
-            rows = run.counts[number] * (2 if kind == "update" else 1)
-            payload = memoryview(self._layout.drop(payload, rows, self._shown))
-        texts = self._reader.rows(payload, kind)
-        nothing: list[Row | None] = [None] * len(texts)
-        pairs = {
-            "insert": zip(nothing, texts, strict=True),
-            "delete": zip(texts, nothing, strict=True),
-            "update": zip(texts[::2], texts[1::2], strict=True),
-        }[kind]
-        for before, after in pairs:
-            images = self._changed(kind, run.seqnos[number], run.commits[number], before, after)
-            if images is not None:
-                yield b"".join(self._image(row) for row in images if row is not None)
+            count = run.counts[number] * (2 if kind == "update" else 1)
+            payload = self._layout.drop(payload, count, self._shown)
+        for before, after in self._reader.changes(payload, kind):
+            changed = self._changed(kind, run.seqnos[number], run.commits[number], before, after)
+            if changed is not None:
+                rows += 1
+                for row in changed:
+                    if row is not None:
+                        self._append(row, run.seqnos[number], images)
+        return rows
 
     def _changed(
         self, kind: str, seqno: int, commit_ts: int, before: Row | None, after: Row | None
@@ -109,17 +121,45 @@ class RowFilters:
     def _by_index(self, row: Row | None) -> Image:
         return None if row is None else dict(zip(self._visible, row, strict=True))
 
-    def _image(self, row: Mapping[int, str | None]) -> bytes:
+    def _append(self, row: Mapping[int, str | None], seqno: int, images: SpooledBuffer) -> None:
         bitmap = bytearray((self._count + 7) // 8)
-        fields = []
-        for index in range(self._count):
-            text = row.get(index)
-            if text is None:
-                bitmap[index >> 3] |= 1 << (index & 7)
-                continue
-            raw = bytes.fromhex(text) if self._binary[index] else text.encode()
-            fields += [len(raw).to_bytes(4, "little"), raw]
-        return b"".join((bitmap, *fields))
+        fields: list[bytes | tuple[int, str]] = []
+        index = 0
+        try:
+            for index in range(self._count):
+                text = row.get(index)
+                if text is None:
+                    bitmap[index >> 3] |= 1 << (index & 7)
+                elif len(text) > _LARGE:
+                    fields.append((index, text))
+                else:
+                    raw = bytes.fromhex(text) if self._binary[index] else text.encode()
+                    fields += [len(raw).to_bytes(4, "little"), raw]
+            for field in (bitmap, *fields):
+                if isinstance(field, tuple):
+                    index, text = field
+                    for piece in _large_field(text, self._binary[index]):
+                        images.append(piece)
+                else:
+                    images.append(field)
+        except ValueError:
+            column = self.definition.columns[index].name
+            what = "hexadecimal" if self._binary[index] else "text in UTF-8"
+            raise DataError(
+                f"{self._name}.{column}, seqno {seqno}: filter python gave for it what is no {what}"
+            ) from None
+
+
+def _large_field(text: str, binary: bool) -> Iterator[bytes]:
+    """Its length and its bytes, those of a text in pieces."""
+    if binary:
+        raw = bytes.fromhex(text)
+        yield from (len(raw).to_bytes(4, "little"), raw)
+        return
+    starts = range(0, len(text), _LARGE)
+    size = sum(len(text[start : start + _LARGE].encode()) for start in starts)
+    yield size.to_bytes(4, "little")
+    yield from (text[start : start + _LARGE].encode() for start in starts)
 
 
 def _by_name(step: RowStep, image: Image) -> Texts | None:

@@ -12,6 +12,7 @@ from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType, EventType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
+from airflow_provider_tungsten.replicator.binlog.large_text import pieces_of
 from airflow_provider_tungsten.replicator.binlog.partial import PartialUpdates
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, RowReader
 from airflow_provider_tungsten.replicator.errors import TungstenError
@@ -45,7 +46,12 @@ def same(found: Iterable[object]) -> bool:
 def readers(column: Column) -> Iterator[Callable[[memoryview], object]]:
     definition = table(ID, column)
     key = [1, 0]
-    yield RowReader(definition).images
+    for large in (None, 0):
+        reader = RowReader(definition)
+        yield lambda data, reader=reader, large=large: [
+            [text and "".join(pieces_of(text)) for text in image]
+            for image in reader.images(data, large=large)
+        ]
     for kind, header in (("insert", ["primary_key"]), ("update", [])):
         encoder = CsvEncoder(
             definition,

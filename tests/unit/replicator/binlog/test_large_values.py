@@ -163,10 +163,10 @@ def test_texts_are_cut_behind_what_is_wanted() -> None:
         )
     ]
     reader = RowReader(columns)
-    whole = reader.rows(b"".join(payloads), "insert")
+    whole = list(reader.images(b"".join(payloads)))
     assert json.loads(whole[0][4] or "") == '"' * 999
     for most in (0, 1, 7, 100, 998, 5000):
-        found = reader.rows(b"".join(payloads), "insert", most=most)
+        found = reader.images(b"".join(payloads), most)
         for cut, full in zip(
             (text for row in found for text in row), (text for row in whole for text in row), strict=True
         ):
@@ -174,4 +174,4 @@ def test_texts_are_cut_behind_what_is_wanted() -> None:
             assert full is not None
             assert cut == full or (full.startswith(cut) and len(cut) > most)
             assert len(cut) <= 4 * (most + 1)
-    assert reader.rows(b"".join(payloads), "insert") == whole
+    assert list(reader.images(b"".join(payloads))) == whole

@@ -109,12 +109,15 @@ def test_rows_are_read_as_texts() -> None:
         number(8), None, short(b"\1"), None
     )
     expected = [("-7", 'é"\0\n', "", "0000-00-00"), ("8", None, "01", None)]
-    assert reader.rows(rows, "update") == reader.rows(rows, "insert") == expected
-    assert reader.rows(b"", "delete") == []
+    assert list(reader.images(rows)) == expected
+    assert list(reader.changes(rows, "update")) == [tuple(expected)]
+    assert list(reader.changes(rows, "insert")) == [(None, row) for row in expected]
+    assert list(reader.changes(rows, "delete")) == [(row, None) for row in expected]
+    assert list(reader.changes(b"", "delete")) == []
     with pytest.raises(CorruptLogError):
-        reader.rows(rows[:-1], "insert")
-    with pytest.raises(CorruptLogError):
-        reader.rows(image(number(1), None, None, None), "update")
+        list(reader.changes(rows[:-1], "insert"))
+    with pytest.raises(CorruptLogError, match="without its new row"):
+        list(reader.changes(image(number(1), None, None, None), "update"))
 
 
 def test_the_new_row_of_an_update_is_never_dropped() -> None:

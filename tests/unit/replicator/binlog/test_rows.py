@@ -381,7 +381,7 @@ def test_what_a_compressed_value_may_become_is_limited() -> None:
     with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
         csv(table(INT, PACKED), image(number(1), bomb), max_text_bytes=None)
     with pytest.raises(ValueRefused, match="more than 67108864 bytes"):
-        RowReader(table(INT, PACKED)).rows(image(number(1), bomb), "insert")
+        list(RowReader(table(INT, PACKED)).images(image(number(1), bomb)))
     short_of_it = text(b"\x84\x03\xff\xff\xff" + zlib.compress(bytes(1000)))
     with pytest.raises(CorruptLogError):
         csv(table(INT, PACKED), image(number(1), short_of_it), max_text_bytes=None)
