@@ -77,8 +77,8 @@ def write_batch(
 ) -> BatchManifest:
     """Makes the batch of ``plan`` exist in ``store``, or finds that it does.
 
-    Memory grows with the largest rows event alone: it takes once its size, for JSON and texts that are not UTF-8 once the largest
-    value's text, and 100 MB.
+    Takes about 100 MB, however large an event or a value is; what is larger than 32 MiB of either lies in a temporary file meanwhile.
+    Only a Python callable of the filters has its values in memory whole, and so has what is read of a log of before format 2.
 
     :param store: the applier's folder, in the final store or in the staging folder; COPY manifests name the final one.
     :param progress: called now and then with rows done and rows in all.

@@ -11,6 +11,7 @@
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <vector>
 
 namespace tungsten {
 
@@ -35,6 +36,16 @@ inline bool is_paged(const Buffer* buffer) { return buffer->mapped != 0; }
 inline void page_out(const Buffer* buffer) {
     if (buffer->mapped) madvise(buffer->data, buffer->mapped, MADV_DONTNEED);
 }
+
+// What is worked through in steps, and in which buffers that may lie: behind a step nothing of them needs to be in memory.
+struct Paced {
+    size_t step = WINDOW;
+    std::vector<const Buffer*> buffers;
+
+    void page_out() const {
+        for (const Buffer* buffer : buffers) tungsten::page_out(buffer);
+    }
+};
 
 // Forgets the bytes, keeps their room.
 inline void clear(Buffer* buffer) {

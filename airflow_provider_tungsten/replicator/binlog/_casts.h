@@ -12,6 +12,8 @@ enum class Type { kSmallint, kInt, kBigint, kDecimal, kDouble, kBoolean, kDate, 
 
 // The longest: a DECIMAL of 38 digits with sign, point and the zero in front of it.
 constexpr size_t kCastRoom = 48;
+// What is longer is no number and no time, however many zeros it has in front.
+constexpr size_t kCastLongest = size_t(1) << 20;
 
 struct Cast {
     Type type;
@@ -196,6 +198,7 @@ inline size_t last_characters(const char* data, size_t size, size_t count) {
 
 // False: the text is no value of that type. What comes out lies in `room`, in the text that came in, or is constant.
 inline bool cast(const Cast& to, Text in, char* room, Text* out) {
+    if (in.size > kCastLongest && to.type != Type::kVarchar) return false;
     switch (to.type) {
         case Type::kSmallint: return cast_integer(INT16_MIN, INT16_MAX, in, room, out);
         case Type::kInt: return cast_integer(INT32_MIN, INT32_MAX, in, room, out);

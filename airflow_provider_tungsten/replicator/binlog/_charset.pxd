@@ -28,7 +28,7 @@ cdef struct Decoder:
 
 
 cdef TextStatus to_utf8(
-    const Decoder* decoder, Buffer* out, const uint8_t* data, size_t size, bint escape, size_t* wrong
+    const Decoder* decoder, Buffer* out, const uint8_t** data, const uint8_t* until, const uint8_t* end, bint escape
 ) noexcept nogil
 
 

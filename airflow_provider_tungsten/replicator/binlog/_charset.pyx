@@ -78,13 +78,14 @@ cdef class Charset:
 
     def decode(self, bytes raw not None, bint escape=False):
         cdef Buffer out
-        cdef size_t wrong = 0
+        cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(raw)
+        cdef const uint8_t* data = start
         try:
-            status = to_utf8(&self.decoder, &out, <const uint8_t*>PyBytes_AS_STRING(raw), len(raw), escape, &wrong)
+            status = to_utf8(&self.decoder, &out, &data, start + len(raw), start + len(raw), escape)
             if status == TEXT_NO_MEMORY:
                 raise MemoryError()
             if status == TEXT_WRONG:
-                raise UnicodeDecodeError(self._name, raw, wrong, wrong + 1, "no character")
+                raise UnicodeDecodeError(self._name, raw, data - start, data - start + 1, "no character")
             return out.data[:out.size].decode("utf-8")
         finally:
             release(&out)
@@ -182,22 +183,22 @@ cdef inline size_t _ascii_run(const uint8_t* data, size_t left, char* out) noexc
 
 
 cdef TextStatus to_utf8(
-    const Decoder* decoder, Buffer* out, const uint8_t* data, size_t size, bint escape, size_t* wrong
+    const Decoder* decoder, Buffer* out, const uint8_t** given, const uint8_t* until, const uint8_t* end, bint escape
 ) noexcept nogil:
-    """Appends the text. TEXT_WRONG: ``wrong`` tells where bytes stand that are no character; never where ``escape``."""
-    cdef const uint8_t* start = data
-    cdef const uint8_t* end = data + size
+    """Appends the text of the characters that begin before ``until``, and moves ``given`` behind them. TEXT_WRONG: to bytes that
+    are no character; never where ``escape``."""
+    cdef const uint8_t* data = given[0]
     cdef const char* digits = "0123456789abcdef"
     cdef size_t used
     cdef uint32_t text
     cdef char* to
     # One byte becomes three at most, or an escape of four; the last character is written as four bytes.
-    if not reserve(out, (4 if escape else 3) * size + 4):
+    if not reserve(out, (4 if escape else 3) * (until - data) + 4):
         return TEXT_NO_MEMORY
     to = out.data + out.size
-    while data < end:
+    while data < until:
         if decoder.ascii and data[0] < HIGH_BITS:
-            used = _ascii_run(data, end - data, to)
+            used = _ascii_run(data, until - data, to)
             if used == 0:
                 to[0] = data[0]
                 used = 1
@@ -216,7 +217,8 @@ cdef TextStatus to_utf8(
             to += 4
             data += 1
         else:
-            wrong[0] = data - start
+            given[0] = data
             return TEXT_WRONG
+    given[0] = data
     out.size = to - out.data
     return TEXT_OK

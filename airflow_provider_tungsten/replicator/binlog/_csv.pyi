@@ -3,12 +3,14 @@ from typing import Protocol
 
 from airflow_provider_tungsten.replicator.binlog._images import Field
 from airflow_provider_tungsten.replicator.binlog._lines import Workspace
+from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog.dialect import Dialect
 from airflow_provider_tungsten.replicator.binlog.output import Output
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
 
 class EventRun(Protocol):
-    """Events of one table and definition as columns: `places` of those that are meant, in order, in all the others.
+    """Events of one table and definition as columns: `places` of those that are meant, in order, in all the others; and
+    what `payload` lies in where it is paged.
 
     Memoryviews of int64 (`seqnos`, `commits`), uint8 (`kinds`, places in `KINDS`), int32 (`counts` of rows; `offsets` into
     `payload`, one more), bytes (`payload`) and uint64 (`places`).
@@ -28,6 +30,8 @@ class EventRun(Protocol):
     def offsets(self) -> memoryview: ...
     @property
     def payload(self) -> memoryview: ...
+    @property
+    def spooled(self) -> SpooledBuffer | None: ...
     @property
     def event_ids(self) -> list[str | None]: ...
     @property

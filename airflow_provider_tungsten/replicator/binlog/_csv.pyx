@@ -17,8 +17,9 @@ from airflow_provider_tungsten.replicator.binlog._header cimport (
     Header,
     Opcode,
 )
-from airflow_provider_tungsten.replicator.binlog._lines cimport MUCH, Workspace
+from airflow_provider_tungsten.replicator.binlog._lines cimport Workspace
 from airflow_provider_tungsten.replicator.binlog._buffer cimport reserve
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, MISCOUNTED, NO_MEMORY, Status
 
 from airflow_provider_tungsten.replicator.binlog.refusals import Encoded
@@ -110,6 +111,7 @@ cdef class CsvEncoder(Header):
         cdef const int32_t[::1] offsets = run.offsets
         cdef const uint8_t[::1] payload = run.payload
         cdef const uint64_t[::1] places = run.places
+        cdef SpooledBuffer spooled = run.spooled
         cdef Events events
         cdef size_t count = seqnos.shape[0]
         if (
@@ -123,7 +125,13 @@ cdef class CsvEncoder(Header):
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
         event_ids, gtids = (run.event_ids, run.gtids) if self._has_event_id or self._has_gtid else (None, None)
-        encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids, sink)
+        if spooled is not None:
+            self._paced.buffers.push_back(&spooled.buffer)
+        try:
+            encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids, sink)
+        finally:
+            if spooled is not None:
+                self._paced.buffers.pop_back()
         return encoded, self._taken - start
 
     cdef object _encode(
@@ -166,6 +174,7 @@ cdef class CsvEncoder(Header):
     @final
     cdef Status _event(self, const Events* events, size_t at) noexcept nogil:
         cdef const uint8_t* data
+        cdef const uint8_t* until
         cdef const uint8_t* end
         cdef int64_t images = 0
         cdef uint8_t kind
@@ -191,16 +200,20 @@ cdef class CsvEncoder(Header):
         ):
             return NO_MEMORY
         while data < end:
-            if kind == UPDATE:
-                status = self._update(&data, end)
-                images += 2
-            else:
-                status = self._insert(&data, end) if kind == INSERT else self._image(&data, end, DELETED)
-                images += 1
-            if status == DONE and self._hands_over and self._out.size >= MUCH:
-                status = self._hand_over()
-            if status != DONE:
-                return status
+            until = data + min(<size_t>(end - data), self._paced.step)
+            while data < until:
+                if kind == UPDATE:
+                    status = self._update(&data, end)
+                    images += 2
+                else:
+                    status = self._insert(&data, end) if kind == INSERT else self._image(&data, end, DELETED)
+                    images += 1
+                if status == DONE and self._hands_over and self._out.size >= self._paced.step:
+                    status = self._hand_over()
+                if status != DONE:
+                    return status
+            if data < end:
+                self._paced.page_out()
         if events.counts != NULL and images != <int64_t>events.counts[at] * (2 if kind == UPDATE else 1):
             return MISCOUNTED
         return DONE

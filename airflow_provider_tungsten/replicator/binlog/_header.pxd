@@ -73,4 +73,4 @@ cdef class Header(Lines):
     @final
     cdef Status _put_key(self) noexcept nogil
     @final
-    cdef void _join(self, Piece added, const uint8_t* text, size_t size, bint behind) noexcept nogil
+    cdef bint _join(self, Piece added, const uint8_t* text, size_t size, bint behind) noexcept nogil

@@ -19,9 +19,10 @@ from airflow_provider_tungsten.replicator.binlog._lines cimport (
     Added,
     Lines,
     Piece,
+    passed,
     put_mark,
 )
-from airflow_provider_tungsten.replicator.binlog._buffer cimport release, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport clear, release, reserve
 from airflow_provider_tungsten.replicator.binlog._text cimport Time, put, put_datetime, put_signed, utc
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, NO_MEMORY, TEXT, Status
 
@@ -78,6 +79,7 @@ cdef class Header(Lines):
                 self._key.push_back(at)
             if 0 < len(columns) < len(key):
                 self._prepare_key_texts(key)
+        self._paced.buffers.push_back(&self._joined)
         self._places.resize(self._key.size())
         self._old_places.resize(self._key.size())
         return 0
@@ -137,19 +139,27 @@ cdef class Header(Lines):
                     self._places[part].data, self._places[part].size = <const uint8_t*>NULL if is_null else data[0], size
                     left -= 1
             if not is_null:
+                passed(self, size)
                 data[0] += size
         return DONE
 
     cdef bint _is_same_key(self) noexcept nogil:
         """Whether ``_old_places`` and ``_places`` hold the same bytes."""
-        cdef size_t part
+        cdef size_t part, step
         cdef Place old, new
         for part in range(self._key.size()):
             old, new = self._old_places[part], self._places[part]
             if (old.data == NULL) != (new.data == NULL) or old.size != new.size:
                 return False
-            if old.size and memcmp(old.data, new.data, old.size) != 0:
-                return False
+            while old.size:
+                step = min(old.size, self._paced.step)
+                if memcmp(old.data, new.data, step) != 0:
+                    return False
+                old.data += step
+                new.data += step
+                old.size -= step
+                if old.size:
+                    self._paced.page_out()
         return True
 
     cdef bint _render_head(self, uint8_t kind, int64_t seqno, int64_t commit_ts) noexcept nogil:
@@ -275,7 +285,7 @@ cdef class Header(Lines):
         if self._key.size() == 0:
             self._put_null()
             return DONE
-        self._joined.size = 0
+        clear(&self._joined)
         for part in range(self._key.size()):
             self._failed = self._key[part]
             status = self._cell(self._key[part], self._places[part].data, self._places[part].size, &text, &size)
@@ -283,9 +293,8 @@ cdef class Header(Lines):
                 return status
             if not self._key_texts.empty():
                 added = self._key_texts[part]
-            if not reserve(&self._joined, 2 * size + added.size + 3):
+            if not self._join(added, text, size, part > 0):
                 return NO_MEMORY
-            self._join(added, text, size, part > 0)
         if not self._key_texts.empty():
             added = self._key_texts[self._key.size()]
             if not reserve(&self._joined, added.size):
@@ -298,19 +307,32 @@ cdef class Header(Lines):
             self._failed = self._count
         return status
 
-    cdef void _join(self, Piece added, const uint8_t* text, size_t size, bint behind) noexcept nogil:
-        """One more value of a key, behind what filters add there; NULL for NULL. There is room for it."""
-        cdef char* out = self._joined.data + self._joined.size
+    cdef bint _join(self, Piece added, const uint8_t* text, size_t size, bint behind) noexcept nogil:
+        """One more value of a key, behind what filters add there; NULL for NULL. False: no memory."""
+        cdef char* out
         cdef size_t at
+        cdef size_t step = min(size, self._paced.step)
+        if not reserve(&self._joined, 2 * step + added.size + 3):
+            return False
+        out = self._joined.data + self._joined.size
         if behind:
             out = put(out, ",", 1)
         out = put(out, added.text, added.size)
         if text == NULL:
             out = put(out, "\\N", 2)
-        else:
-            for at in range(size):
+        while True:
+            for at in range(step):
                 if text[at] == 44 or text[at] == 92:
                     out = put(out, "\\", 1)
                 out[0] = text[at]
                 out += 1
-        self._joined.size = out - self._joined.data
+            self._joined.size = out - self._joined.data
+            text += step
+            size -= step
+            if not size:
+                return True
+            self._paced.page_out()
+            step = min(size, self._paced.step)
+            if not reserve(&self._joined, 2 * step):
+                return False
+            out = self._joined.data + self._joined.size

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t
 
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, Paced
 
 cdef enum JsonStatus:
     JSON_OK
@@ -8,4 +8,6 @@ cdef enum JsonStatus:
     JSON_TOO_LONG
     JSON_NO_MEMORY
 
-cdef JsonStatus json_text(Buffer* out, const uint8_t* data, size_t size, size_t limit) noexcept nogil
+cdef JsonStatus json_text(
+    Buffer* out, const uint8_t* data, size_t size, size_t limit, const Paced* paced
+) noexcept nogil

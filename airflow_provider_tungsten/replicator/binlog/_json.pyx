@@ -9,7 +9,7 @@ from __future__ import annotations
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, Paced, reserve
 from airflow_provider_tungsten.replicator.binlog._text cimport (
     DECIMAL_ROOM,
     MAX_DIGITS,
@@ -58,11 +58,19 @@ cdef enum:
 cdef enum:
     MAX_DEPTH = 100
     BASE64_LINE = 76
+    # Bytes in such a line.
+    BASE64_BYTES = 57
 
 # Bytes of text that a byte of JSON can become, at most: a control character six, a literal's entry of three bytes
 # eight. What would become more refers to the same bytes again and again.
 cdef enum:
     MOST_TEXT = 8
+
+cdef struct Writing:
+    Buffer* out
+    size_t limit
+    const Paced* paced
+    size_t paged  # bytes of the text when there was a step last
 
 
 cdef inline uint64_t _le(const uint8_t* data, int size) noexcept nogil:
@@ -73,6 +81,13 @@ cdef inline uint64_t _le(const uint8_t* data, int size) noexcept nogil:
     return value
 
 
+cdef inline void _pace(Writing* to) noexcept nogil:
+    """Between values, and within one: as much text as this is of no more than a few steps of the document."""
+    if to.out.size - to.paged >= to.paced.step:
+        to.paced.page_out()
+        to.paged = to.out.size
+
+
 cdef inline bint _put(Buffer* out, const char* text, size_t length) noexcept nogil:
     if not reserve(out, length):
         return False
@@ -81,27 +96,31 @@ cdef inline bint _put(Buffer* out, const char* text, size_t length) noexcept nog
     return True
 
 
-cdef JsonStatus json_text(Buffer* out, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
+cdef JsonStatus json_text(
+    Buffer* out, const uint8_t* data, size_t size, size_t limit, const Paced* paced
+) noexcept nogil:
     """Appends the text; no more than about ``limit`` bytes of it."""
     cdef size_t possible = MOST_TEXT * size + BASE64_LINE
     cdef JsonStatus status
+    cdef Writing to
+    to.out, to.limit, to.paced, to.paged = out, out.size + min(limit, possible), paced, out.size
     if size == 0:
         # What MySQL makes of a value that was never set (a column added by 5.7 with NOT NULL).
         return JSON_OK if _put(out, "null", 4) else JSON_NO_MEMORY
-    status = _value(out, data[0], data + 1, size - 1, out.size + min(limit, possible), 0)
+    status = _value(&to, data[0], data + 1, size - 1, 0)
     return JSON_CORRUPT if status == JSON_TOO_LONG and possible < limit else status
 
 
-cdef JsonStatus _value(
-    Buffer* out, uint8_t kind, const uint8_t* data, size_t size, size_t limit, int depth
-) noexcept nogil:
+cdef JsonStatus _value(Writing* to, uint8_t kind, const uint8_t* data, size_t size, int depth) noexcept nogil:
     cdef int width
-    if out.size > limit:
+    cdef Buffer* out = to.out
+    if out.size > to.limit:
         return JSON_TOO_LONG
+    _pace(to)
     if kind <= LARGE_ARRAY:
         if depth >= MAX_DEPTH:
             return JSON_CORRUPT
-        return _container(out, kind, data, size, limit, depth + 1)
+        return _container(to, kind, data, size, depth + 1)
     if kind == LITERAL:
         return _literal(out, data, size)
     if kind <= UINT64:
@@ -110,14 +129,14 @@ cdef JsonStatus _value(
     if kind == DOUBLE:
         return _double(out, data, size)
     if kind == STRING:
-        return _string(out, data, size, limit)
+        return _string(to, data, size)
     if kind == OPAQUE and size > 0:
-        return _opaque(out, data[0], data + 1, size - 1, limit)
+        return _opaque(to, data[0], data + 1, size - 1)
     return JSON_CORRUPT
 
 
 cdef JsonStatus _container(
-    Buffer* out, uint8_t kind, const uint8_t* data, size_t size, size_t limit, int depth
+    Writing* to, uint8_t kind, const uint8_t* data, size_t size, int depth
 ) noexcept nogil:
     """Counts, key entries (offset, length), value entries (type, offset or value), keys, values; offsets from here."""
     cdef bint is_object = kind <= LARGE_OBJECT
@@ -125,6 +144,7 @@ cdef JsonStatus _container(
     cdef uint64_t count, total, at, keys, values, key, key_size, offset
     cdef uint8_t inner
     cdef const uint8_t* entry
+    cdef Buffer* out = to.out
     cdef JsonStatus status
     if size < <size_t>(2 * width):
         return JSON_CORRUPT
@@ -144,7 +164,7 @@ cdef JsonStatus _container(
             key, key_size = _le(entry, width), _le(entry + width, 2)
             if key + key_size > total:
                 return JSON_CORRUPT
-            status = _quoted(out, data + key, key_size)
+            status = _quoted(to, data + key, key_size)
             if status != JSON_OK:
                 return status
             if not _put(out, ": ", 2):
@@ -154,12 +174,12 @@ cdef JsonStatus _container(
         if inner == LITERAL or inner == INT16 or inner == UINT16 or (
             width == 4 and (inner == INT32 or inner == UINT32)
         ):
-            status = _value(out, inner, entry + 1, width, limit, depth)
+            status = _value(to, inner, entry + 1, width, depth)
         else:
             offset = _le(entry + 1, width)
             if offset >= total:
                 return JSON_CORRUPT
-            status = _value(out, inner, data + offset, total - offset, limit, depth)
+            status = _value(to, inner, data + offset, total - offset, depth)
         if status != JSON_OK:
             return status
     return JSON_OK if _put(out, "}" if is_object else "]", 1) else JSON_NO_MEMORY
@@ -235,25 +255,42 @@ cdef JsonStatus _length(const uint8_t** data, size_t* size, size_t* length) noex
     return JSON_CORRUPT
 
 
-cdef JsonStatus _string(Buffer* out, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
+cdef JsonStatus _string(Writing* to, const uint8_t* data, size_t size) noexcept nogil:
     cdef size_t length = 0
     if _length(&data, &size, &length) != JSON_OK:
         return JSON_CORRUPT
-    if length > limit - out.size:
+    if length > to.limit - to.out.size:
         return JSON_TOO_LONG
-    return _quoted(out, data, length)
+    return _quoted(to, data, length)
 
 
-cdef JsonStatus _quoted(Buffer* out, const uint8_t* data, size_t length) noexcept nogil:
-    cdef size_t at
-    cdef uint8_t byte
+cdef JsonStatus _quoted(Writing* to, const uint8_t* data, size_t length) noexcept nogil:
+    cdef Buffer* out = to.out
+    cdef size_t step = min(length, to.paced.step // 8 + 1)
     cdef char* end
-    cdef const char* hexadecimal = "0123456789abcdef"
-    if not reserve(out, 6 * length + 2):
+    if not reserve(out, 6 * step + 2):
         return JSON_NO_MEMORY
     end = out.data + out.size
     end[0] = 34
-    end += 1
+    end = _put_escaped(end + 1, data, step)
+    while length > step:
+        out.size = end - out.data
+        _pace(to)
+        data += step
+        length -= step
+        step = min(length, to.paced.step // 8 + 1)
+        if not reserve(out, 6 * step + 1):
+            return JSON_NO_MEMORY
+        end = _put_escaped(out.data + out.size, data, step)
+    end[0] = 34
+    out.size = end + 1 - out.data
+    return JSON_OK
+
+
+cdef inline char* _put_escaped(char* end, const uint8_t* data, size_t length) noexcept nogil:
+    cdef size_t at
+    cdef uint8_t byte
+    cdef const char* hexadecimal = "0123456789abcdef"
     for at in range(length):
         byte = data[at]
         if byte >= 32 and byte != 34 and byte != 92:
@@ -278,23 +315,21 @@ cdef JsonStatus _quoted(Buffer* out, const uint8_t* data, size_t length) noexcep
             end[0] = hexadecimal[byte >> 4]
             end[1] = hexadecimal[byte & 15]
         end += 2
-    end[0] = 34
-    out.size = end + 1 - out.data
-    return JSON_OK
+    return end
 
 
-cdef JsonStatus _opaque(Buffer* out, uint8_t field, const uint8_t* data, size_t size, size_t limit) noexcept nogil:
+cdef JsonStatus _opaque(Writing* to, uint8_t field, const uint8_t* data, size_t size) noexcept nogil:
     """A value of a MySQL type that JSON has none for: the type's code, length, value."""
     cdef size_t length = 0
     if _length(&data, &size, &length) != JSON_OK:
         return JSON_CORRUPT
     if field == FIELD_DECIMAL:
-        return _decimal(out, data, length)
+        return _decimal(to.out, data, length)
     if field == FIELD_DATE or field == FIELD_TIME or field == FIELD_DATETIME or field == FIELD_TIMESTAMP:
-        return _temporal(out, field, data, length)
-    if length > limit - out.size:
+        return _temporal(to.out, field, data, length)
+    if length > to.limit - to.out.size:
         return JSON_TOO_LONG
-    return _base64(out, field, data, length)
+    return _base64(to, field, data, length)
 
 
 cdef JsonStatus _decimal(Buffer* out, const uint8_t* data, size_t size) noexcept nogil:
@@ -339,22 +374,35 @@ cdef JsonStatus _temporal(Buffer* out, uint8_t field, const uint8_t* data, size_
     return JSON_OK
 
 
-cdef JsonStatus _base64(Buffer* out, uint8_t field, const uint8_t* data, size_t size) noexcept nogil:
-    cdef const char* alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    cdef size_t groups = (size + 2) // 3
-    cdef size_t at = 0, column = 0
-    cdef uint32_t bits
+cdef JsonStatus _base64(Writing* to, uint8_t field, const uint8_t* data, size_t size) noexcept nogil:
+    cdef Buffer* out = to.out
+    cdef size_t line
     cdef char* end
-    if not reserve(out, 32 + 4 * groups + 2 * (4 * groups // BASE64_LINE)):
+    if not reserve(out, 32):
         return JSON_NO_MEMORY
     end = put(out.data + out.size, '"base64:type', 12)
     end = put_unsigned(end, field)
     end[0] = 58
-    end += 1
-    while at < size:
-        if column == BASE64_LINE:
+    out.size = end + 1 - out.data
+    while size:
+        line = min(size, <size_t>BASE64_BYTES)
+        if not reserve(out, BASE64_LINE + 2):
+            return JSON_NO_MEMORY
+        end = _put_base64(out.data + out.size, data, line)
+        data += line
+        size -= line
+        if size:
             end = put(end, "\\n", 2)
-            column = 0
+        out.size = end - out.data
+        _pace(to)
+    return JSON_OK if _put(out, '"', 1) else JSON_NO_MEMORY
+
+
+cdef inline char* _put_base64(char* end, const uint8_t* data, size_t size) noexcept nogil:
+    cdef const char* alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    cdef size_t at = 0
+    cdef uint32_t bits
+    while at < size:
         bits = <uint32_t>data[at] << 16
         if at + 1 < size:
             bits |= <uint32_t>data[at + 1] << 8
@@ -365,8 +413,5 @@ cdef JsonStatus _base64(Buffer* out, uint8_t field, const uint8_t* data, size_t 
         end[2] = alphabet[bits >> 6 & 63] if at + 1 < size else 61
         end[3] = alphabet[bits & 63] if at + 2 < size else 61
         end += 4
-        column += 4
         at += 3
-    end[0] = 34
-    out.size = end + 1 - out.data
-    return JSON_OK
+    return end

@@ -29,8 +29,7 @@ cdef enum AddedValue:
     TEXT_VALUE
 
 cdef enum:
-    # As much text is handed over, and of a long value written at a time; all columns' values of no more are not much.
-    MUCH = 1 << 22
+    # All columns' values of no more are less than a step.
     LITTLE = 1 << 10
     # A column that filters added, but for a constant's text; its separator included.
     ADDED_ROOM = 64
@@ -59,6 +58,7 @@ cdef class Workspace:
     cdef Buffer scratch
     cdef Buffer plain
     cdef Buffer spare
+    cdef size_t step
     cdef bint busy
 
 
@@ -97,6 +97,8 @@ cdef class Lines(Values):
     cdef object _sink
     cdef bint _hands_over
     cdef size_t _handed
+    # Of values that may be long, since there was a step last.
+    cdef size_t _passed
 
     cdef int _prepare_dialect(self, dialect) except -1
     cdef int _mark(self, uint8_t bit, characters) except -1
@@ -135,19 +137,25 @@ cdef class Lines(Values):
     @final
     cdef Status _is_dropped(self, const uint8_t* data, const uint8_t* end, bint* dropped) noexcept nogil
     @final
+    cdef void _pass(self, size_t size) noexcept nogil
+    @final
     cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil
     @final
     cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil
     @final
     cdef Status _put_long(self, const uint8_t* data, size_t size, uint8_t seen, bint quoted) noexcept nogil
     @final
-    cdef Status _put_long_hexadecimal(self, const uint8_t* data, size_t size) noexcept nogil
-    @final
     cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil
     @final
     cdef bint _suppress(self, const uint8_t* data, size_t size, uint8_t* seen) noexcept nogil
     @final
-    cdef Status _not_writable(self, const uint8_t* data) noexcept nogil
+    cdef Status _not_writable(self, const uint8_t* data, size_t size) noexcept nogil
+
+
+cdef inline void passed(Lines self, size_t size) noexcept nogil:
+    """A value was looked at, or its length in front of it, with whose page its neighbours come into memory."""
+    if size > LITTLE:
+        self._pass(size)
 
 
 cdef inline char* put_mark(uint8_t quote, char* out, bint quoted) noexcept nogil:

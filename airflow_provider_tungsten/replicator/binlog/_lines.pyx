@@ -9,8 +9,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy
 
-from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, find_value
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
+from airflow_provider_tungsten.replicator.binlog._images cimport Field, find_value
+from airflow_provider_tungsten.replicator.binlog._buffer cimport WINDOW, Buffer, clear, is_paged, release, reserve
+from airflow_provider_tungsten.replicator.binlog._spooled cimport no_room
 from airflow_provider_tungsten.replicator.binlog._text cimport put
 from airflow_provider_tungsten.replicator.binlog._transforms cimport NOT_DONE, NULLED, Outcome, Transforms
 from airflow_provider_tungsten.replicator.binlog._values cimport (
@@ -56,6 +57,11 @@ cdef class Text:
 
 
 cdef class Workspace:
+    def __init__(self, size_t step=WINDOW):
+        if step < 2:
+            raise ValueError("no steps of less than two bytes")
+        self.step = step
+
     def __dealloc__(self):
         release(&self.out)
         release(&self.scratch)
@@ -64,7 +70,7 @@ cdef class Workspace:
 
 
 cdef inline void _trim(Buffer* buffer) noexcept:
-    if buffer.capacity > LARGE:
+    if buffer.capacity > LARGE or is_paged(buffer):
         release(buffer)
 
 
@@ -96,6 +102,8 @@ cdef class Lines(Values):
         if self._is_sentinel and any(self._class[byte] & QUOTE_IT for byte in self._null_text):
             raise ValueError(f"the text for NULL needs quotes: {null!r}")
         self._workspace = Workspace() if workspace is None else workspace
+        self._paced.buffers.push_back(&self._plain)
+        self._paced.buffers.push_back(&self._spare)
         self._borrow()
         try:
             self._prepare_output(output)
@@ -172,6 +180,7 @@ cdef class Lines(Values):
             self._kept.assign(self._count, nothing)
             for at in columns:
                 self._kept[at].wanted = True
+                self._paced.buffers.push_back(&self._kept[at].text)
         return 0
 
     cdef Piece _piece(self, bytes text):
@@ -206,6 +215,7 @@ cdef class Lines(Values):
         if not (reserve(&self._workspace.scratch, 1) and reserve(&self._workspace.plain, PLAIN_ROOM)):
             raise MemoryError()
         self._workspace.busy = True
+        self._paced.step = self._workspace.step
         self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._plain, self._spare = self._workspace.plain, self._workspace.spare
         self._out.size = 0
@@ -234,12 +244,16 @@ cdef class Lines(Values):
         return DONE
 
     cdef void _give_back(self):
+        cdef Buffer nothing
         _trim(&self._out)
         _trim(&self._scratch)
         _trim(&self._plain)
         _trim(&self._spare)
+        _trim(&self._inflated)
         self._workspace.out, self._workspace.scratch = self._out, self._scratch
         self._workspace.plain, self._workspace.spare = self._plain, self._spare
+        # Others may give them back: what is paged out must be one's own.
+        self._out = self._scratch = self._plain = self._spare = nothing
         self._workspace.busy = False
 
     cdef dict _conversions(self):
@@ -252,6 +266,8 @@ cdef class Lines(Values):
         name = self._names[self._failed] if self._failed < self._count else None
         if status == RAISED:
             raise self._transforms.error
+        if status == NO_MEMORY and self._out.error:
+            raise no_room(&self._out)
         self._refuse(name, status)
         Values._raise(self, status)
 
@@ -286,12 +302,14 @@ cdef class Lines(Values):
             if self._actions[at] == WRITE and is_null:
                 self._put_null()
             elif self._actions[at] != LEAVE_OUT:
-                if size > LITTLE and self._out.size >= MUCH and self._hands_over:
-                    status = self._hand_over()
-                    if status == DONE and not reserve(&self._out, self._room):
-                        status = NO_MEMORY
-                    if status != DONE:
-                        return status
+                if size > LITTLE:
+                    self._pass(size)
+                    if self._out.size >= self._paced.step and self._hands_over:
+                        status = self._hand_over()
+                        if status == DONE and not reserve(&self._out, self._room):
+                            status = NO_MEMORY
+                        if status != DONE:
+                            return status
                 if self._actions[at] == WRITE:
                     status = _put_value(self, &self._fields[at], data[0], size)
                 else:
@@ -358,7 +376,7 @@ cdef class Lines(Values):
             status = self._canonical(&self._fields[at], data, size, text, length)
             self._limits = self._strict
         if status == DONE and transformed:
-            outcome = self._transforms.apply(at, text[0], length[0], text, length)
+            outcome = self._transforms.apply(at, text[0], length[0], text, length, &self._paced)
             if outcome == NOT_DONE:
                 return RAISED
             if outcome == NULLED:
@@ -368,12 +386,9 @@ cdef class Lines(Values):
         return status
 
     cdef bint _keep_text(self, Kept* kept, const uint8_t* text, size_t length) noexcept nogil:
-        kept.text.size = 0
-        if not reserve(&kept.text, length + 1):
+        clear(&kept.text)
+        if not (reserve(&kept.text, 1) and self._append(&kept.text, text, length)):
             return False
-        if text != NULL:
-            put(kept.text.data, <const char*>text, length)
-        kept.text.size = length
         kept.is_null = text == NULL
         kept.full = True
         return True
@@ -388,7 +403,7 @@ cdef class Lines(Values):
         self, const Field* field, const uint8_t* data, size_t size, const uint8_t** text, size_t* length
     ) noexcept nogil:
         cdef Status status
-        self._plain.size = 0
+        clear(&self._plain)
         status = self._value(field, data, size, &self._plain)
         if status == TEXT:
             text[0], length[0] = self._text, self._size
@@ -426,9 +441,16 @@ cdef class Lines(Values):
             if status != DONE:
                 self._failed = at
                 break
+            passed(self, size)
             data += size
         self._limits = self._strict
         return status
+
+    cdef void _pass(self, size_t size) noexcept nogil:
+        self._passed += size
+        if self._passed >= self._paced.step:
+            self._passed = 0
+            self._paced.page_out()
 
     cdef void _pass_over(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
         """Moves behind an image that is known to be whole."""
@@ -437,6 +459,7 @@ cdef class Lines(Values):
         data[0] += self._bitmap
         for at in range(self._count):
             if not nulls[at >> 3] >> (at & 7) & 1 and find_value(&self._fields[at], data, end, &size):
+                passed(self, size)
                 data[0] += size
 
     cdef Status _put_text(self, const uint8_t* data, size_t size, uint8_t seen) noexcept nogil:
@@ -449,7 +472,7 @@ cdef class Lines(Values):
                     return NO_MEMORY
                 data, size = <const uint8_t*>self._spare.data, self._spare.size
             if seen & REFUSE_IT:
-                return self._not_writable(data)
+                return self._not_writable(data, size)
         if self._quotes == NEEDED:
             quoted = seen & QUOTE_IT or (size and (data[0] == 32 or data[size - 1] == 32))
         if not quoted and size == self._null_size and not seen & ESCAPE_IT and memcmp(data, self._null, size) == 0:
@@ -458,7 +481,7 @@ cdef class Lines(Values):
             if self._quotes == NEVER:
                 return IS_NULL_TEXT
             quoted = True
-        if self._hands_over and size > MUCH:
+        if size > self._paced.step:
             return self._put_long(data, size, seen, quoted)
         if not reserve(&self._out, 2 * size + 2 + self._room):
             return NO_MEMORY
@@ -472,7 +495,7 @@ cdef class Lines(Values):
         return DONE
 
     cdef Status _put_long(self, const uint8_t* data, size_t size, uint8_t seen, bint quoted) noexcept nogil:
-        """Likewise, so that little of it is in memory at a time."""
+        """Likewise, in steps."""
         cdef const uint8_t* end = data + size
         cdef size_t step
         cdef char* out
@@ -480,37 +503,24 @@ cdef class Lines(Values):
         if not reserve(&self._out, 1):
             return NO_MEMORY
         self._out.size = put_mark(self._quote, self._out.data + self._out.size, quoted) - self._out.data
-        while data < end:
-            if self._out.size >= MUCH:
-                status = self._hand_over()
-                if status != DONE:
-                    return status
-            step = min(<size_t>(end - data), <size_t>MUCH)
+        while True:
+            step = min(<size_t>(end - data), self._paced.step)
             if not reserve(&self._out, 2 * step + 1 + self._room):
                 return NO_MEMORY
             out = self._out.data + self._out.size
             out = self._put_escaped(out, data, step) if seen & ESCAPE_IT else put(out, <const char*>data, step)
+            data += step
+            if data == end:
+                self._out.size = put_mark(self._quote, out, quoted) - self._out.data
+                return DONE
             self._out.size = out - self._out.data
-            data += step
-        self._out.size = put_mark(self._quote, self._out.data + self._out.size, quoted) - self._out.data
-        return DONE
+            status = self._between_steps(&self._out)
+            if status != DONE:
+                return status
 
-    cdef Status _put_long_hexadecimal(self, const uint8_t* data, size_t size) noexcept nogil:
-        """The same of bytes."""
-        cdef const uint8_t* end = data + size
-        cdef size_t step
-        cdef Status status = DONE
-        if size > self._limits.binary:
-            return self._too_long(self._limits.binary)
-        while data < end and status == DONE:
-            if self._out.size >= MUCH:
-                status = self._hand_over()
-                if status != DONE:
-                    return status
-            step = min(<size_t>(end - data), <size_t>MUCH // 2)
-            status = self._hexadecimal(data, step, 0, &self._out)
-            data += step
-        return status
+    cdef Status _between_steps(self, Buffer* buffer) noexcept nogil:
+        self._paced.page_out()
+        return self._hand_over() if buffer == &self._out and self._hands_over and buffer.size >= self._paced.step else DONE
 
     cdef char* _put_escaped(self, char* out, const uint8_t* data, size_t size) noexcept nogil:
         cdef size_t at
@@ -526,23 +536,34 @@ cdef class Lines(Values):
 
     cdef bint _suppress(self, const uint8_t* data, size_t size, uint8_t* seen) noexcept nogil:
         """Fills ``_spare`` with what is left; False: no memory."""
-        cdef size_t at
-        self._spare.size = 0
-        if not reserve(&self._spare, size + 1):
-            return False
+        cdef size_t at, step
+        clear(&self._spare)
         seen[0] = 0
-        for at in range(size):
-            if not self._class[data[at]] & SUPPRESS_IT:
-                seen[0] |= self._class[data[at]]
-                self._spare.data[self._spare.size] = data[at]
-                self._spare.size += 1
-        self._suppressed += 1
-        return True
+        while True:
+            step = min(size, self._paced.step)
+            if not reserve(&self._spare, step + 1):
+                return False
+            for at in range(step):
+                if not self._class[data[at]] & SUPPRESS_IT:
+                    seen[0] |= self._class[data[at]]
+                    self._spare.data[self._spare.size] = data[at]
+                    self._spare.size += 1
+            data += step
+            size -= step
+            if not size:
+                self._suppressed += 1
+                return True
+            self._paced.page_out()
 
-    cdef Status _not_writable(self, const uint8_t* data) noexcept nogil:
-        while not self._class[data[0]] & REFUSE_IT:
-            data += 1
-        self._unwritable = data[0]
+    cdef Status _not_writable(self, const uint8_t* data, size_t size) noexcept nogil:
+        """One of its bytes is that."""
+        cdef size_t at
+        for at in range(size):
+            if self._class[data[at]] & REFUSE_IT:
+                self._unwritable = data[at]
+                break
+            if (at + 1) % self._paced.step == 0:
+                self._paced.page_out()
         return UNWRITABLE
 
 
@@ -551,10 +572,7 @@ cdef inline Status _put_value(Lines self, const Field* field, const uint8_t* dat
     if self._quotes == ALWAYS:
         self._out.data[self._out.size] = self._quote
         self._out.size += 1
-    if self._hands_over and size > MUCH and field.op == Op.HEXADECIMAL:
-        status = self._put_long_hexadecimal(data, size)
-    else:
-        status = self._value(field, data, size, &self._out)
+    status = self._value(field, data, size, &self._out)
     if status == DONE:
         if self._quotes == ALWAYS:
             self._out.data[self._out.size] = self._quote

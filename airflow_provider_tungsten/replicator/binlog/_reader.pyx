@@ -12,7 +12,7 @@ from libcpp.algorithm cimport swap
 from functools import partial
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Op, big_endian, find_value
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, release, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, clear, release, reserve
 from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.binlog._values cimport CORRUPT, DONE, PLAIN_ROOM, TEXT, Status, Values
 
@@ -66,6 +66,7 @@ cdef class RowReader(Values):
     def __init__(self, str table, names, fields):
         Values.__init__(self, table, names, fields, None, None, None, False, False)
         self._room = PLAIN_ROOM
+        self._paced.buffers.push_back(&self._plain)
 
     cdef int _prepare(self) except -1:
         if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
@@ -99,6 +100,7 @@ cdef class RowReader(Values):
             yield image
         _give_back(&self._plain)
         _give_back(&self._scratch)
+        _give_back(&self._inflated)
 
     cdef tuple _image(self, const uint8_t** data, const uint8_t* end):
         cdef const uint8_t* nulls = data[0]
@@ -130,7 +132,7 @@ cdef class RowReader(Values):
         if _extent(field, data, size) > self._large:
             text = LargeText(partial(self.pieces, at, self._payload[start:start + size]))
             return text if self._most == UNLIMITED else text.beginning(self._most + 1)
-        self._plain.size = 0
+        clear(&self._plain)
         status = self._value(field, data, size, &self._plain)
         if status == TEXT and self._size > 4 * (self._most + 1):
             # A character that is cut there is left out; there are enough before it.
@@ -152,9 +154,14 @@ cdef class RowReader(Values):
             field.op, field.detail = <Op>field.detail, 0
             text += 1
             size -= 1
-        kept = None
         if field.op != Op.TEXT and field.op != Op.HEXADECIMAL:
-            kept = self._converted(at, &field, made, &text, &size)
+            if room is not None:
+                self._paced.buffers.push_back(&room.buffer)
+            try:
+                self._converted(at, &field, made, &text, &size)
+            finally:
+                if room is not None:
+                    self._paced.buffers.pop_back()
         while start < size:
             end = _cut(text, size, start)
             if field.op == Op.HEXADECIMAL:
@@ -170,14 +177,14 @@ cdef class RowReader(Values):
                 room.page_out()
             yield piece
 
-    cdef object _converted(
+    cdef int _converted(
         self, size_t at, const Field* field, SpooledBuffer made, const uint8_t** text, size_t* size
-    ):
-        """Finds a value's whole text: in ``made``, or in what it returns."""
+    ) except -1:
+        """Finds a value's whole text, in ``made``."""
         cdef Status status
         self._prepare()
         self._failed = at
-        self._plain.size = 0
+        clear(&self._plain)
         status = self._value(field, text[0], size[0], &self._plain)
         if status == DONE:
             swap(made.buffer, self._plain)
@@ -186,7 +193,6 @@ cdef class RowReader(Values):
         elif <const char*>self._text == self._scratch.data:
             swap(made.buffer, self._scratch)
         else:
-            text[0], size[0] = self._text, self._size
-            return self._inflated
+            swap(made.buffer, self._inflated)
         text[0], size[0] = <const uint8_t*>made.buffer.data, made.buffer.size
-        return None
+        return 0

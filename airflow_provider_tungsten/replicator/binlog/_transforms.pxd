@@ -1,6 +1,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libcpp.vector cimport vector
 
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Paced
+
 
 cdef extern from "_casts.h" namespace "tungsten" nogil:
     enum:
@@ -89,11 +91,11 @@ cdef class Transforms:
     cdef bint changes(self, size_t column) noexcept nogil
     cdef dict take_conversions(self)
     cdef Outcome apply(
-        self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size
+        self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size, const Paced* paced
     ) noexcept nogil
-    cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil
+    cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size, const Paced* paced) noexcept nogil
     cdef char* _room(self, const uint8_t* text) noexcept nogil
-    cdef void _hash(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil
+    cdef void _hash(self, Step* step, const uint8_t** text, size_t* size, const Paced* paced) noexcept nogil
     cdef Outcome _zero_date(self, Step* step, const uint8_t* text, size_t size) noexcept nogil
     cdef Outcome _refuse(self, Step* step) noexcept nogil
     cdef Outcome _call(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil

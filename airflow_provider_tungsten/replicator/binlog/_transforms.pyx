@@ -82,14 +82,15 @@ cdef class Transforms:
         return counts
 
     cdef Outcome apply(
-        self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size
+        self, size_t column, const uint8_t* data, size_t size, const uint8_t** text, size_t* text_size, const Paced* paced
     ) noexcept nogil:
-        """A value's text, NULL for NULL, as it is to be written: `CHANGED` is found in ``text`` until the next value comes."""
+        """A value's text, NULL for NULL, as it is to be written: `CHANGED` is found in ``text`` until the next value comes. Only a
+        callable needs all of a long one in memory."""
         cdef size_t at
         cdef Outcome outcome
         text[0], text_size[0] = data, size
         for at in range(self._columns[column].first, self._columns[column].end):
-            outcome = self._step(&self._steps[at], text, text_size)
+            outcome = self._step(&self._steps[at], text, text_size, paced)
             if outcome == NOT_DONE:
                 return NOT_DONE
             if outcome == NULLED:
@@ -97,7 +98,7 @@ cdef class Transforms:
                 text_size[0] = 0
         return NULLED if text[0] == NULL else CHANGED
 
-    cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
+    cdef Outcome _step(self, Step* step, const uint8_t** text, size_t* size, const Paced* paced) noexcept nogil:
         cdef Text given
         cdef Text found
         cdef size_t cut
@@ -114,9 +115,9 @@ cdef class Transforms:
             text[0] += cut
             size[0] -= cut
         elif step.kind == SHA256:
-            if step.unit == HEXADECIMAL and not _is_hexadecimal(text[0], size[0]):
+            if step.unit == HEXADECIMAL and not _is_hexadecimal(text[0], size[0], paced):
                 return self._refuse(step)
-            self._hash(step, text, size)
+            self._hash(step, text, size, paced)
         elif step.kind == TRUNCATE:
             if step.unit == BYTES:
                 size[0] = whole_characters(given.data, given.size, step.count)
@@ -138,22 +139,23 @@ cdef class Transforms:
             return self._rooms[1]
         return self._rooms[0]
 
-    cdef void _hash(self, Step* step, const uint8_t** text, size_t* size) noexcept nogil:
+    cdef void _hash(self, Step* step, const uint8_t** text, size_t* size, const Paced* paced) noexcept nogil:
         cdef Sha256 hashing = step.salted
-        cdef uint8_t raw[DIGITS]
-        cdef size_t at
-        cdef size_t filled = 0
+        cdef const uint8_t* data = text[0]
+        cdef size_t left = size[0]
+        cdef size_t part
         cdef char* digits
-        if step.unit == HEXADECIMAL:
-            for at in range(0, size[0], 2):
-                raw[filled] = _nibble(text[0][at]) << 4 | _nibble(text[0][at + 1])
-                filled += 1
-                if filled == DIGITS:
-                    hashing.add(raw, filled)
-                    filled = 0
-            hashing.add(raw, filled)
-        else:
-            hashing.add(text[0], size[0])
+        while left:
+            # Whole bytes of what is hexadecimal.
+            part = min(left, paced.step // 2 * 2)
+            if step.unit == HEXADECIMAL:
+                _hash_bytes(&hashing, data, part)
+            else:
+                hashing.add(data, part)
+            data += part
+            left -= part
+            if left:
+                paced.page_out()
         digits = self._room(text[0])
         hashing.end(digits)
         text[0], size[0] = <const uint8_t*>digits, DIGITS
@@ -212,11 +214,32 @@ cdef inline uint8_t _nibble(uint8_t digit) noexcept nogil:
     return digit - 48 if digit < 58 else digit - 87
 
 
-cdef bint _is_hexadecimal(const uint8_t* text, size_t size) noexcept nogil:
+cdef void _hash_bytes(Sha256* hashing, const uint8_t* text, size_t size) noexcept nogil:
+    """Those that hexadecimal digits say."""
+    cdef uint8_t raw[DIGITS]
     cdef size_t at
-    for at in range(size):
-        if not (48 <= text[at] <= 57 or 97 <= text[at] <= 102):
-            return False
+    cdef size_t filled = 0
+    for at in range(0, size, 2):
+        raw[filled] = _nibble(text[at]) << 4 | _nibble(text[at + 1])
+        filled += 1
+        if filled == DIGITS:
+            hashing.add(raw, filled)
+            filled = 0
+    hashing.add(raw, filled)
+
+
+cdef bint _is_hexadecimal(const uint8_t* text, size_t size, const Paced* paced) noexcept nogil:
+    cdef size_t at, part
+    cdef size_t left = size
+    while left:
+        part = min(left, paced.step)
+        for at in range(part):
+            if not (48 <= text[at] <= 57 or 97 <= text[at] <= 102):
+                return False
+        text += part
+        left -= part
+        if left:
+            paced.page_out()
     return size % 2 == 0
 
 

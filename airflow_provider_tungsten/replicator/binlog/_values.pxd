@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from airflow_provider_tungsten.replicator.binlog._images cimport Field, Images, Op
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, Paced
 from airflow_provider_tungsten.replicator.binlog._text cimport DECIMAL_ROOM, REAL_ROOM
 
 
@@ -41,6 +41,9 @@ cdef class Values(Images):
     cdef uint8_t _class[256]
     cdef Limits _limits
     cdef Buffer _scratch
+    cdef Buffer _inflated
+    # How long values are worked through; its buffers: all that values and their texts may lie in.
+    cdef Paced _paced
     # Where a text lies, and the classes of its bytes.
     cdef const uint8_t* _text
     cdef size_t _size
@@ -49,7 +52,6 @@ cdef class Values(Images):
     cdef size_t _room
     cdef size_t _exceeded
     cdef size_t _failed
-    cdef bytes _inflated
 
     cdef Status _value(self, const Field* field, const uint8_t* data, size_t size, Buffer* out) noexcept nogil
     cdef Status _number(self, const Field* field, const uint8_t* data, size_t size, Buffer* out) noexcept nogil
@@ -58,6 +60,9 @@ cdef class Values(Images):
     cdef Status _too_long(self, size_t limit) noexcept nogil
     cdef Status _charset_text(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil
     cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to, Buffer* out) noexcept nogil
+    cdef Status _digits(self, const uint8_t* data, size_t size, size_t filler, Buffer* out) noexcept nogil
+    cdef Status _between_steps(self, Buffer* out) noexcept nogil
+    cdef bint _append(self, Buffer* to, const uint8_t* data, size_t size) noexcept nogil
     cdef Status _enum(self, const Field* field, uint64_t number) noexcept nogil
     cdef Status _set(self, const Field* field, uint64_t members) noexcept nogil
     cdef Status _json(self, const uint8_t* data, size_t size) noexcept nogil

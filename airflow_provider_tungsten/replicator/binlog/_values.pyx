@@ -4,13 +4,13 @@ separators and quotes are `_csv`'s. Every read is checked against the end of the
 
 from __future__ import annotations
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import zlib
 
-from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, reserve
+from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, clear, release, reserve
 from airflow_provider_tungsten.replicator.binlog._charset cimport TEXT_NO_MEMORY, TEXT_OK, TextStatus, to_utf8
 from airflow_provider_tungsten.replicator.binlog._images cimport (
     Field,
@@ -27,6 +27,7 @@ from airflow_provider_tungsten.replicator.binlog._json cimport (
     JsonStatus,
     json_text,
 )
+from airflow_provider_tungsten.replicator.binlog._spooled cimport no_room
 from airflow_provider_tungsten.replicator.binlog._text cimport (
     REAL_ROOM,
     Time,
@@ -74,11 +75,19 @@ cdef enum:
     ZLIB = 8
     RAW_DEFLATE = 8
     # Bytes of a value once it is decompressed, where nothing else limits it (a filter shortens it, or only looks at it).
-    MOST_INFLATED = 64 << 20
+    MOST_INFLATED = 1 << 30
+    # Of them, and of what is compressed, at a time.
+    INFLATED_STEP = 1 << 20
 
 
 cdef class Values(Images):
-    """Turns fields into text. What inherits it owns the buffers and says the limits."""
+    """Turns fields into text. What inherits it owns the buffers and says the limits.
+
+    Of a value of any length no more is in memory than a few steps, nor of its text: whatever reads or writes one goes in steps.
+    """
+
+    def __dealloc__(self):
+        release(&self._inflated)
 
     def __init__(
         self, str table, names, fields, max_text_bytes, max_binary_bytes, max_geometry_bytes, bint refuse_nul,
@@ -94,9 +103,14 @@ cdef class Values(Images):
         memset(self._class, 0, 128)
         memset(self._class + 128, HIGH, 128)
         self._class[0] = ZERO
+        self._paced.buffers.push_back(&self._scratch)
+        self._paced.buffers.push_back(&self._inflated)
 
     cdef object _raise(self, Status status):
         if status == NO_MEMORY:
+            for buffer in self._paced.buffers:
+                if buffer.error:
+                    raise no_room(buffer)
             raise MemoryError()
         name = self._names[self._failed] if self._failed < self._count else None
         if status == TOO_LONG:
@@ -201,14 +215,28 @@ cdef class Values(Images):
 
         :param utf8: it is known to be that.
         """
+        cdef const uint8_t* end = data + size
+        cdef const uint8_t* start = data
+        cdef const uint8_t* checked = data
+        cdef const uint8_t* until
+        cdef uint8_t here
         cdef uint8_t seen = 0
         cdef size_t at
         if size > self._limits.text:
             return self._too_long(self._limits.text)
-        for at in range(size):
-            seen |= self._class[data[at]]
-        if seen & HIGH and not utf8 and not _is_utf8(data, size):
-            return WRONG_CHARACTER
+        while start < end:
+            until = start + min(<size_t>(end - start), self._paced.step)
+            here = 0
+            for at in range(until - start):
+                here |= self._class[start[at]]
+            if not here & HIGH:
+                checked = until
+            elif not utf8 and not _is_utf8(&checked, until, end):
+                return WRONG_CHARACTER
+            seen |= here
+            start = until
+            if start < end:
+                self._paced.page_out()
         if seen & ZERO and self._limits.refuse_nul:
             return NUL
         self._text, self._size, self._seen = data, size, seen
@@ -219,30 +247,68 @@ cdef class Values(Images):
         return TOO_LONG
 
     cdef Status _charset_text(self, const Field* field, const uint8_t* data, size_t size) noexcept nogil:
-        cdef size_t wrong
-        cdef TextStatus status
+        cdef const uint8_t* end = data + size
+        cdef TextStatus status = TEXT_OK
         # No character has more than four bytes.
         if size // 4 > self._limits.text:
             return self._too_long(self._limits.text)
-        self._scratch.size = 0
-        status = to_utf8(field.decoder, &self._scratch, data, size, False, &wrong)
+        clear(&self._scratch)
+        while data < end and status == TEXT_OK:
+            status = to_utf8(
+                field.decoder, &self._scratch, &data, data + min(<size_t>(end - data), self._paced.step), end, False
+            )
+            if data < end:
+                self._paced.page_out()
         if status == TEXT_OK:
             return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, True)
         return NO_MEMORY if status == TEXT_NO_MEMORY else WRONG_CHARACTER
 
     cdef Status _hexadecimal(self, const uint8_t* data, size_t size, size_t filled_to, Buffer* buffer) noexcept nogil:
         cdef size_t filler = filled_to - size if filled_to > size else 0
-        cdef char* out
         if size > self._limits.binary:
             return self._too_long(self._limits.binary)
         if not size + filler:
             return self._found(data, 0, True)
-        if not reserve(buffer, 2 * (size + filler) + self._room):
-            return NO_MEMORY
-        out = _put_hexadecimal(buffer.data + buffer.size, data, size)
-        memset(out, 48, 2 * filler)
-        buffer.size = out + 2 * filler - buffer.data
+        return self._digits(data, size, filler, buffer)
+
+    cdef Status _digits(self, const uint8_t* data, size_t size, size_t filler, Buffer* buffer) noexcept nogil:
+        cdef const uint8_t* end = data + size
+        cdef size_t step
+        cdef Status status
+        cdef char* out
+        while True:
+            step = min(<size_t>(end - data), self._paced.step // 2)
+            if not reserve(buffer, 2 * (step + filler) + self._room):
+                return NO_MEMORY
+            out = _put_hexadecimal(buffer.data + buffer.size, data, step)
+            buffer.size = out - buffer.data
+            data += step
+            if data == end:
+                memset(out, 48, 2 * filler)
+                buffer.size += 2 * filler
+                return DONE
+            status = self._between_steps(buffer)
+            if status != DONE:
+                return status
+
+    cdef Status _between_steps(self, Buffer* buffer) noexcept nogil:
+        """Behind it there is no room reserved in the buffer, and perhaps nothing left of what was written to it."""
+        self._paced.page_out()
         return DONE
+
+    cdef bint _append(self, Buffer* to, const uint8_t* data, size_t size) noexcept nogil:
+        """False: no memory."""
+        cdef size_t step
+        while size:
+            step = min(size, self._paced.step)
+            if not reserve(to, step):
+                return False
+            to.size = put(to.data + to.size, <const char*>data, step) - to.data
+            data += step
+            size -= step
+            if size:
+                self._paced.page_out()
+        return True
 
     cdef Status _enum(self, const Field* field, uint64_t number) noexcept nogil:
         if number == 0:
@@ -257,7 +323,7 @@ cdef class Values(Images):
         cdef const Label* label
         if field.labels > 64 or (field.labels < 64 and members >> field.labels):
             return NO_LABEL
-        self._scratch.size = 0
+        clear(&self._scratch)
         for at in range(field.labels):
             if not members >> at & 1:
                 continue
@@ -272,8 +338,8 @@ cdef class Values(Images):
         return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, False)
 
     cdef Status _json(self, const uint8_t* data, size_t size) noexcept nogil:
-        self._scratch.size = 0
-        cdef JsonStatus status = json_text(&self._scratch, data, size, self._limits.text)
+        clear(&self._scratch)
+        cdef JsonStatus status = json_text(&self._scratch, data, size, self._limits.text, &self._paced)
         if status == JSON_OK:
             return self._found(<const uint8_t*>self._scratch.data, self._scratch.size, False)
         if status == JSON_TOO_LONG:
@@ -293,7 +359,7 @@ cdef class Values(Images):
             return NOT_A_VALUE
         if size > self._limits.geometry:
             return self._too_long(self._limits.geometry)
-        if not reserve(buffer, 2 * size + self._room):
+        if not reserve(buffer, 2 * (SRID_BYTES + WKB_HEAD)):
             return NO_MEMORY
         out = buffer.data + buffer.size
         if little_endian(data, SRID_BYTES):
@@ -303,9 +369,8 @@ cdef class Values(Images):
             out = _put_hexadecimal(out, data, SRID_BYTES)
         else:
             out = _put_hexadecimal(out, data + SRID_BYTES, WKB_HEAD)
-        out = _put_hexadecimal(out, data + SRID_BYTES + WKB_HEAD, size - SRID_BYTES - WKB_HEAD)
         buffer.size = out - buffer.data
-        return DONE
+        return self._digits(data + SRID_BYTES + WKB_HEAD, size - SRID_BYTES - WKB_HEAD, 0, buffer)
 
     cdef Status _vector(self, const uint8_t* data, size_t size) noexcept nogil:
         """Little-endian floats as a JSON array."""
@@ -317,6 +382,7 @@ cdef class Values(Images):
             return NOT_A_VALUE
         if size // 2 > self._limits.text:
             return self._too_long(self._limits.text)
+        clear(&self._scratch)
         if not reserve(&self._scratch, size // 4 * (REAL_ROOM + 1) + 2):
             return NO_MEMORY
         out = put(self._scratch.data, "[", 1)
@@ -342,16 +408,17 @@ cdef class Values(Images):
             return self._value(&plain, data + 1, size - 1, buffer)
         with gil:
             status = self._inflate(plain.op, data, size)
-            if status == DONE:
-                data = <const uint8_t*>PyBytes_AS_STRING(self._inflated)
-                size = len(self._inflated)
-        return self._value(&plain, data, size, buffer) if status == DONE else status
+        if status != DONE:
+            return status
+        return self._value(&plain, <const uint8_t*>self._inflated.data, self._inflated.size, buffer)
 
     cdef Status _inflate(self, Op op, const uint8_t* data, size_t size) noexcept:
         """Fills ``_inflated``, which grows with what is really there; no further than the length that stands in front, which is
         checked first."""
         cdef uint32_t digits = data[0] & 7
         cdef size_t length
+        cdef size_t at = 1 + digits
+        cdef size_t step
         cdef size_t limit = self._limits.binary if op == Op.HEXADECIMAL else self._limits.text
         if data[0] >> 4 != ZLIB or not 1 <= digits <= 4 or size <= digits:
             return NOT_A_VALUE
@@ -363,12 +430,27 @@ cdef class Values(Images):
             return self._too_long(MOST_INFLATED)
         try:
             inflater = zlib.decompressobj(-zlib.MAX_WBITS if data[0] & RAW_DEFLATE else zlib.MAX_WBITS)
-            self._inflated = inflater.decompress(data[1 + digits:size], length + 1)
+            clear(&self._inflated)
+            if not reserve(&self._inflated, 1):
+                return NO_MEMORY
+            given = b""
+            while not inflater.eof:
+                if not given:
+                    step = min(size - at, <size_t>INFLATED_STEP)
+                    given = PyBytes_FromStringAndSize(<const char*>data + at, step)
+                    at += step
+                piece = inflater.decompress(given, INFLATED_STEP)
+                if len(piece) > length - self._inflated.size or not (piece or given or inflater.eof):
+                    return NOT_A_VALUE
+                given = inflater.unconsumed_tail
+                if not self._append(&self._inflated, <const uint8_t*>PyBytes_AS_STRING(piece), len(piece)):
+                    return NO_MEMORY
+                self._paced.page_out()
         except zlib.error:
             return NOT_A_VALUE
         except MemoryError:
             return NO_MEMORY
-        return DONE if inflater.eof and <size_t>len(self._inflated) == length else NOT_A_VALUE
+        return DONE if self._inflated.size == length else NOT_A_VALUE
 
 cdef inline char* _put_hexadecimal(char* out, const uint8_t* data, size_t size) noexcept nogil:
     cdef const char* digits = "0123456789abcdef"
@@ -380,12 +462,13 @@ cdef inline char* _put_hexadecimal(char* out, const uint8_t* data, size_t size) 
     return out
 
 
-cdef bint _is_utf8(const uint8_t* data, size_t size) noexcept nogil:
-    """Well-formed as RFC 3629 has it: no overlong forms, no surrogates, nothing over U+10FFFF."""
-    cdef const uint8_t* end = data + size
+cdef bint _is_utf8(const uint8_t** given, const uint8_t* until, const uint8_t* end) noexcept nogil:
+    """Well-formed as RFC 3629 has it: no overlong forms, no surrogates, nothing over U+10FFFF. Moves behind the characters that
+    begin before ``until``."""
+    cdef const uint8_t* data = given[0]
     cdef uint8_t byte
     cdef int more
-    while data < end:
+    while data < until:
         byte = data[0]
         data += 1
         if byte < 0x80:
@@ -407,4 +490,5 @@ cdef bint _is_utf8(const uint8_t* data, size_t size) noexcept nogil:
                 return False
             data += 1
             more -= 1
+    given[0] = data
     return True

@@ -11,6 +11,7 @@ from airflow_provider_tungsten.replicator.batch.presets import PRESETS, Csv
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowReader, ValueRefused
+from airflow_provider_tungsten.replicator.errors import StorageError
 from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import Kind
 from airflow_provider_tungsten.replicator.thl.pieces import Joined
@@ -136,6 +137,16 @@ def test_who_takes_text_may_fail() -> None:
     with pytest.raises(OSError, match="no space"):
         csv.encode_run(run, 0, row_id=1, limit=1 << 40, sink=full)
     assert csv.encode_run(run, 0, row_id=1, limit=1)[0].next_row_id == 3
+
+
+def test_where_a_long_text_cannot_wait_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    texts = table(INT, LATIN)
+    csv = CsvEncoder(texts, [], max_text_bytes=None)
+    with pytest.raises(StorageError, match="No such file or directory; free space"):
+        csv.encode(image(number(1), long(b"\xe9" * 20 * MIB)), "insert", seqno=1, row_id=1, commit_ts=0)
+    encoded = csv.encode(image(number(1), long(b"\xe9")), "insert", seqno=1, row_id=1, commit_ts=0)
+    assert bytes(encoded.csv) == "1,é\n".encode()
 
 
 def test_a_long_value_has_its_limit_all_the_same() -> None:

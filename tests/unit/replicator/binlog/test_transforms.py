@@ -47,6 +47,15 @@ def cast(text: str, type_: str) -> str:
     return written(TEXT, text.encode(), Transform("cast", type_))
 
 
+def test_what_is_longer_than_any_number_is_none() -> None:
+    """However many zeros it has."""
+    zeros = "0" * ((1 << 20) - 1)
+    assert [cast(zeros + "7", type_) for type_ in ("int", "decimal(9,2)")] == ["7", "7.00"]
+    for type_ in ("int", "decimal(9,2)", "double", "boolean", "date", "datetime"):
+        with pytest.raises(ValueRefused, match="a value that is no"):
+            cast(zeros + "07", type_)
+
+
 @pytest.mark.parametrize(
     ("raw", "transform", "field"),
     [

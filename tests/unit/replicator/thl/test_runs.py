@@ -163,7 +163,7 @@ def test_columns_of_different_lengths_are_refused() -> None:
     run = whole()
     fields = {
         name: getattr(run, name)
-        for name in ("seqnos", "commits", "kinds", "counts", "offsets", "payload", "places")
+        for name in ("seqnos", "commits", "kinds", "counts", "offsets", "payload", "places", "spooled")
     }
     for name in ("commits", "kinds", "counts", "offsets"):
         short = SimpleNamespace(**fields | {name: fields[name][:-1]})
