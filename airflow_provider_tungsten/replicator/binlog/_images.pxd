@@ -80,6 +80,10 @@ cdef inline bint find_value(
     return size[0] <= left
 
 
+cdef enum:
+    SKIPPED = 1 << 15  # a value that is passed over and makes it worth while to let go of what lies around it
+
+
 cdef class Images:
     cdef vector[Field] _fields
     cdef vector[Label] _labels
@@ -92,7 +96,7 @@ cdef class Images:
 
 cdef class RowLayout(Images):
     cdef object _misfit(self)
-    cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil
+    cdef bint _skip(self, const uint8_t** data, const uint8_t* end, const Buffer* room) noexcept nogil
     cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end, const Buffer* room) noexcept nogil
     cdef object kept_of(
         self, const uint8_t* data, const uint8_t* end, const Buffer* room, size_t images, keep

@@ -13,7 +13,7 @@ from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, page_out
 from airflow_provider_tungsten.replicator.binlog._charset cimport Charset
-from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
+from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, put_value, room_of
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 
 cdef enum:
@@ -52,7 +52,7 @@ cdef class RowLayout(Images):
     cdef object _misfit(self):
         return CorruptLogError(f"{self._table}: a row image does not fit its table definition")
 
-    cdef bint _skip(self, const uint8_t** data, const uint8_t* end) noexcept nogil:
+    cdef bint _skip(self, const uint8_t** data, const uint8_t* end, const Buffer* room) noexcept nogil:
         """Moves behind one image; False where it is cut short."""
         cdef const uint8_t* nulls = data[0]
         cdef size_t at, size
@@ -65,6 +65,8 @@ cdef class RowLayout(Images):
             if not find_value(&self._fields[at], data, end, &size):
                 return False
             data[0] += size
+            if size > SKIPPED and room != NULL:
+                page_out(room)
         return True
 
     cdef Py_ssize_t images(self, const uint8_t* data, const uint8_t* end, const Buffer* room) noexcept nogil:
@@ -79,7 +81,7 @@ cdef class RowLayout(Images):
         while data < end:
             stop = data + STEP if room != NULL and end - data > STEP else end
             while data < stop:
-                if not self._skip(&data, end):
+                if not self._skip(&data, end, room):
                     return -1
                 images += 1
             if room != NULL:
@@ -112,7 +114,7 @@ cdef class RowLayout(Images):
         cdef SpooledBuffer out = SpooledBuffer()
         cdef const uint8_t* start
         cdef const uint8_t* bits
-        cdef const uint8_t* stop = data + STEP
+        cdef const uint8_t* stop = data + STEP if room != NULL else end
         cdef size_t image, at, size, bitmap_at
         cdef size_t column = 0
         for stays in keep:
@@ -127,7 +129,7 @@ cdef class RowLayout(Images):
             bits = data
             data += self._bitmap
             bitmap_at, column = out.buffer.size, 0
-            out.put(nulls.data(), nulls.size())
+            put_value(out, nulls.data(), nulls.size(), NULL)
             for at in range(self._count):
                 if bits[at >> 3] >> (at & 7) & 1:
                     if kept[at]:
@@ -138,11 +140,11 @@ cdef class RowLayout(Images):
                         raise self._misfit()
                     data += size
                     if kept[at]:
-                        out.put(start, data - start, room)
+                        put_value(out, start, data - start, room)
+                    if data > stop:
+                        page_out(room)
+                        stop = data + STEP
                 column += kept[at]
-            if room != NULL and data > stop:
-                page_out(room)
-                stop = data + STEP
         if data != end:
             raise self._misfit()
         if out.buffer.size > IN_BYTES:

@@ -11,7 +11,14 @@ from libc.stdint cimport uint8_t
 from libcpp.vector cimport vector
 
 from airflow_provider_tungsten.replicator.binlog._buffer cimport Buffer, page_out
-from airflow_provider_tungsten.replicator.binlog._images cimport Field, Images, Op, find_value, little_endian
+from airflow_provider_tungsten.replicator.binlog._images cimport (
+    SKIPPED,
+    Field,
+    Images,
+    Op,
+    find_value,
+    little_endian,
+)
 from airflow_provider_tungsten.replicator.binlog._spooled cimport SpooledBuffer, room_of
 from airflow_provider_tungsten.replicator.binlog._json_children import put_pieces
 from airflow_provider_tungsten.replicator.binlog.json_diff import pieces
@@ -87,6 +94,8 @@ cdef class PartialUpdates(Images):
                 raise self._misfit()
             self._before[at], self._sizes[at] = data[0], size
             data[0] += size
+            if size > SKIPPED and self._room != NULL:
+                page_out(self._room)
         return 0
 
     cdef const uint8_t* _read_options(self, const uint8_t** data, const uint8_t* end) except? NULL:
@@ -133,6 +142,8 @@ cdef class PartialUpdates(Images):
             else:
                 self._out.put(start, data[0] + size - start, self._room)
             data[0] += size
+            if size > SKIPPED and self._room != NULL:
+                page_out(self._room)
         return 0
 
     cdef object _view_of(self, const uint8_t* data, size_t size):
