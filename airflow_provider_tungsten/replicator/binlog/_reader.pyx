@@ -192,7 +192,9 @@ cdef class RowReader(Values):
             self._raise(status)
         elif <const char*>self._text == self._scratch.data:
             swap(made.buffer, self._scratch)
-        else:
+        elif <const char*>self._text == self._inflated.data:
             swap(made.buffer, self._inflated)
+        else:  # a label
+            made.put(self._text, self._size)
         text[0], size[0] = <const uint8_t*>made.buffer.data, made.buffer.size
         return 0
