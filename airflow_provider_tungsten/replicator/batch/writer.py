@@ -62,7 +62,7 @@ Progress = Callable[[int, int], None]
 TableName = tuple[str, str]
 _PROGRESS_ROWS = 20_000
 # Each makes the CSV of another table.
-_MOST_THREADS = 4
+_MOST_THREADS = 2
 
 
 def write_batch(
@@ -77,7 +77,7 @@ def write_batch(
 ) -> BatchManifest:
     """Makes the batch of ``plan`` exist in ``store``, or finds that it does.
 
-    Takes about 100 MB, however large an event or a value is; what is larger than 32 MiB of either lies in a temporary file meanwhile.
+    Takes about 100 MB, however large an event or a value is; what is larger than 16 MiB of either lies in a temporary file meanwhile.
     Only a Python callable of the filters has its values in memory whole, and so has what is read of a log of before format 2.
 
     :param store: the applier's folder, in the final store or in the staging folder; COPY manifests name the final one.

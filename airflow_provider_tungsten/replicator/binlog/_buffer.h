@@ -25,7 +25,7 @@ struct Buffer {
 };
 
 // More lies in a file.
-constexpr size_t IN_MEMORY = size_t(32) << 20;
+constexpr size_t IN_MEMORY = size_t(16) << 20;
 // Of a file, written before it is paged out, and added to it at a time.
 constexpr size_t WINDOW = size_t(4) << 20;
 constexpr size_t GROWTH = size_t(64) << 20;

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing_extensions import Buffer
 
 class SpooledBuffer:
-    """Bytes that grow. More than 32 MiB lie in a file without a name in the folder for temporary files (TMPDIR): no more of
+    """Bytes that grow. More than 16 MiB lie in a file without a name in the folder for temporary files (TMPDIR): no more of
     them stays in memory than is looked at between two calls of :meth:`page_out`.
 
     Read-only for who looks at it; it cannot grow while somebody does. Not for two threads at once.

@@ -215,13 +215,13 @@ def has_checksum_field(body: bytes) -> bool:
 
 def parse_rotate(body: bytes) -> Rotate:
     """:raises CorruptLogError: cut short, or with a name that is too long for any file."""
-    body = short(body, "ROTATE")
+    beginning = bytes(body[: 8 + _LONGEST_FILE])
     if len(body) < 9:
         raise CorruptLogError("a ROTATE event is cut short")
-    file = body[8 : 8 + _LONGEST_FILE].decode("utf-8", "backslashreplace")
+    file = beginning[8:].decode("utf-8", "backslashreplace")
     if len(body) > 8 + _LONGEST_FILE or len(file.encode()) > _LONGEST_FILE:
         raise CorruptLogError(f"a ROTATE event names a file by more than {_LONGEST_FILE} bytes")
-    return Rotate(int.from_bytes(body[:8], "little"), file)
+    return Rotate(int.from_bytes(beginning[:8], "little"), file)
 
 
 @lru_cache(maxsize=256)

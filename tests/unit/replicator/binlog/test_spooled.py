@@ -12,7 +12,7 @@ from airflow_provider_tungsten.replicator.binlog._spooled import SpooledBuffer, 
 from airflow_provider_tungsten.replicator.errors import StorageError
 from tests.unit.replicator.test_memory import MIB, measured
 
-IN_MEMORY = 32 * MIB
+IN_MEMORY = 16 * MIB
 
 
 def grown(size: int, step: int = MIB) -> SpooledBuffer:
