@@ -39,7 +39,8 @@ TEXTS = ("", "null", "\\N", "a,b", '"', "\\", "\x01", "é€𝄞", " x", "\r\n",
 CALLS = (lambda given: given, lambda _: None, lambda given: (given or "") * 3 + "é", lambda given: given[1:])
 LONGEST = 4000
 ANYTHING = object()
-_SHARED = Workspace()
+# Those of few bytes a step read and write every value as if it were large.
+_SHARED = (Workspace(), Workspace(2), Workspace(7))
 _PRESETS = tuple(Csv(preset=name).dialect for name in PRESETS)  # type: ignore[arg-type]
 
 Text = str | None
@@ -182,7 +183,7 @@ class _Lines:
             "max_text_bytes": dice.choice((None, 65535, 400)),
             "refuse_nul": False,
             "refuse_zero_dates": False,
-            "workspace": dice.choice((None, _SHARED)),
+            "workspace": dice.choice((None, *_SHARED)),
         }
         self.definition = definition
 
@@ -229,6 +230,7 @@ class _Lines:
             places=memoryview(array("Q", [0, 2])),
             event_ids=["a,b", "?", "a,b"],
             gtids=['"', "?", '"'],
+            spooled=None,
         )
         first, events = encoder.encode_run(run, 0, row_id=5, limit=1)
         assert events == (1 if alone.csv else 2)
