@@ -53,9 +53,15 @@ TABLES = (1, 100, 1000)
 SPREAD = 1_000_000
 LONG = 5
 PEAK = 1_000_000
+LARGE = 900  # MB of a row; a packet of MySQL's has 1 GiB
 LIMITS = {"mysql_replication": 12_000, "mysql_event_stream": 60_000, "zongji": 40_000}
 # The server shares the machine with what is measured; how it syncs its own log is not part of the figures.
-MYSQL_OPTIONS = {"innodb-flush-log-at-trx-commit": "0", "sync-binlog": "0", "max-binlog-size": "1G"}
+MYSQL_OPTIONS = {
+    "innodb-flush-log-at-trx-commit": "0",
+    "sync-binlog": "0",
+    "max-binlog-size": "1G",
+    "max-allowed-packet": "1G",
+}
 
 console = Console()
 
@@ -371,12 +377,24 @@ class Bench:
         self._peak("stage", "batch", large, thl, f"s3://{BUCKET}/peak")
         compressed = self.workload.bulk(PEAK, each=PEAK, note=180, compressed=True)
         self._peak("extract_compressed", "extract", compressed)
+        large = self.workload.large(2, LARGE)
+        thl = self._peak("extract_large_rows", "extract", large)
+        self._peak("batch_large_rows", "batch", large, thl, applier="s3")
         peaks = [value for name, value in self.figures.items() if name.startswith("peak_extra_mb")]
         self.figures["peak_extra_mb_max"] = max(peaks)
 
-    def _peak(self, name: str, step: str, log: LogRange, thl: Path | None = None, files: str = "") -> Path:
+    def _peak(
+        self,
+        name: str,
+        step: str,
+        log: LogRange,
+        thl: Path | None = None,
+        files: str = "",
+        applier: str = "redshift",
+    ) -> Path:
         thl = thl or self.scratch()
-        job = {"step": step, "service": service(log), "endpoint": self.endpoint, "thl": str(thl)}
+        checked = service(log, applier=applier)
+        job = {"step": step, "service": checked, "endpoint": self.endpoint, "thl": str(thl)}
         (result,) = self.work([job | {"files": files or str(self.scratch())}])
         if result["rows"] != log.rows:
             raise RuntimeError(f"{name}: {result['rows']} rows of {log.rows}")

@@ -17,8 +17,13 @@ APPLIER = "redshift"
 BUCKET = "bench"
 
 
-def service(log: LogRange, batches: dict[str, int] | None = None) -> dict[str, Any]:
-    """A service that begins with the range and reads to the log's end; one micro-batch unless `batches` says more."""
+def service(
+    log: LogRange, batches: dict[str, int] | None = None, applier: str = "redshift"
+) -> dict[str, Any]:
+    """A service that begins with the range and reads to the log's end; one micro-batch unless `batches` says more.
+
+    :param applier: its type; Redshift's takes no large values.
+    """
     return {
         "service": NAME,
         "source": {
@@ -32,6 +37,7 @@ def service(log: LogRange, batches: dict[str, int] | None = None) -> dict[str, A
         "thl": {"url": "/unused"},
         "appliers": {
             APPLIER: {
+                "type": applier,
                 "files": {"url": f"s3://{BUCKET}/files"},
                 "batches": batches or {"max_transactions": 10**9, "max_rows": 10**9, "max_bytes": 2**40},
             }

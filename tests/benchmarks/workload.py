@@ -78,6 +78,16 @@ class Workload:
         for statement in statements:
             self._cursor.execute(statement)
 
+    def large(self, rows: int, megabytes: int) -> LogRange:
+        """Rows of one text each, of so many MB."""
+        self._run(
+            f"CREATE TABLE {SCHEMA}.large (id INT PRIMARY KEY AUTO_INCREMENT, v LONGTEXT CHARACTER SET utf8mb4)"
+        )
+        insert = (
+            f"INSERT INTO {SCHEMA}.large (v) SELECT REPEAT('a long text, ', {megabytes * 1_000_000 // 13})"
+        )
+        return self._logged(insert, rows, rows, rows)
+
     def _logged(self, statement: str, times: int, transactions: int, rows: int) -> LogRange:
         self._run("FLUSH BINARY LOGS", "SHOW BINARY LOG STATUS" if self._mysql else "SHOW MASTER STATUS")
         file, start, *_ = self._cursor.fetchone()
