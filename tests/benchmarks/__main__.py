@@ -51,7 +51,7 @@ FEW = 100_000
 MANY = 10_000_000
 TABLES = (1, 100, 1000)
 SPREAD = 1_000_000
-LONG = 5
+LONG = 10
 PEAK = 1_000_000
 LARGE = 900  # MB of a row; a packet of MySQL's has 1 GiB
 LIMITS = {"mysql_replication": 12_000, "mysql_event_stream": 60_000, "zongji": 40_000}
@@ -410,7 +410,7 @@ def main() -> None:
             s3.create_bucket(BUCKET)
             with Redshift(folder / "redshift", s3) as redshift:
                 bench = Bench(folder, mysql, s3, redshift)
-                with console.status("measuring; about seven minutes"):
+                with console.status("measuring; about nine minutes"):
                     bench.measure()
     report.write(bench.figures, bench.absent)
 
