@@ -109,7 +109,12 @@ class Airflow(Server):
         """Call `/api/v2{path}`; the answer's JSON. AirflowError when it is refused."""
         if self._client is None:
             self._client = self._log_in()
+        deadline = time.monotonic() + 30
         answer = self._client.request(method, f"/api/v2{path}", json=json, params=params)
+        # Its SQLite was busy, and nothing was done.
+        while answer.status_code == 500 and "Database error" in answer.text and time.monotonic() < deadline:
+            time.sleep(1)
+            answer = self._client.request(method, f"/api/v2{path}", json=json, params=params)
         if answer.is_error:
             raise AirflowError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
