@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from os.path import commonprefix
 from threading import Lock
@@ -138,22 +138,22 @@ def put_manifest(store: Storage, manifest: BatchManifest, token: str) -> BatchMa
 class Uploads:
     """Write-once puts of files whose name holds a hash of their content, a few at a time.
 
-    When the context is left normally they are all there, and durable.
+    When the context is left normally they are all there, and durable; or those of them that are to be kept, and no others.
     """
 
     def __init__(self, store: Storage, token: str) -> None:
         self._store = store
         self._group = store.group(token)
         self._sizes: dict[str, int] = {}
+        self._kept: Set[str] | None = None
         self._pool = ThreadPoolExecutor(_UPLOADS)
         self._lock = Lock()
         self._running: deque[tuple[Future[None], int]] = deque()
         self._bytes = 0
 
-    @property
-    def keys(self) -> set[str]:
-        """Names of all that was put."""
-        return set(self._sizes)
+    def keep(self, keys: Set[str]) -> None:
+        """Of all that was put, or is still to be put."""
+        self._kept = keys
 
     def put(self, key: str, source: bytes | BinaryIO, size: int) -> None:
         """From any number of threads.
@@ -194,8 +194,13 @@ class Uploads:
         try:
             if kind is None:
                 self.wait()
-                for key in self._group.finish():
+                met = self._group.finish()
+                kept = self._sizes.keys() if self._kept is None else self._kept
+                # Of the others, who made the same before may remove them first.
+                for key in kept & set(met):
                     self._check(key, self._sizes[key])
+                for key in self._sizes.keys() - kept:
+                    self._store.delete(key)
         finally:
             self._pool.shutdown(cancel_futures=True)
             self._group.close()

@@ -8,12 +8,14 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from threading import Lock, RLock, local
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, Generic, NamedTuple, Protocol, TypeVar, cast
 
+import pyarrow as pa
 import zstandard
 
 T = TypeVar("T")
@@ -21,8 +23,9 @@ Bytes = bytes | memoryview
 
 # Compressed in pieces of this size.
 CHUNK = 1024 * 1024
-# Of all parts together: CSV that waits for more of its part, and CSV that waits for the background.
-_BUFFERED = 32 * CHUNK
+# Of all parts together: CSV that waits as it is, packed CSV that is kept in memory, and CSV that waits for the background.
+_HELD = 16 * CHUNK
+_PACKED = 32 * CHUNK
 _AHEAD = 16 * CHUNK
 # Longer CSV is one row's, and waits for nothing: there is no memory for two.
 _LARGE = 8 * CHUNK
@@ -32,13 +35,6 @@ _STREAMS = 16
 _TOGETHER = 64
 # In the background: one keeps up with who makes the CSV, and when all of it is made, the other takes that one's place.
 _THREADS = 2
-
-
-# zstd's level for what is only put aside: takes a third of level 1's time, both ways, and up to two and a half times its space.
-_QUICK = -10
-
-# Where something lies, its packed size, and its size.
-_Extent = tuple[int, int, int]
 
 
 class _Compressor(Protocol):
@@ -80,10 +76,63 @@ class _Packing(local):
 
     def __init__(self) -> None:
         self.packer = zstandard.ZstdCompressor(level=1)
-        self.quick = zstandard.ZstdCompressor(level=_QUICK)
-        self.unpacker = zstandard.ZstdDecompressor()
         # Memory that is asked for again and again costs more than what is done in it.
         self.room = memoryview(bytearray(CHUNK))
+
+
+class _Extent(NamedTuple):
+    """Packed CSV, or where in the file it lies; its packed size, and its size."""
+
+    packed: bytes | None
+    place: int
+    packed_size: int
+    size: int
+
+
+class _Aside:
+    """CSV that waits, packed as quickly as can be: in memory, and what is more than ``_PACKED`` in a file without a name. For any
+    thread."""
+
+    def __init__(self) -> None:
+        self._codec = pa.Codec("lz4_raw")
+        self._file: BinaryIO | None = None
+        self._kept = 0
+        self._lock = Lock()
+
+    def put(self, csv: Bytes) -> _Extent:
+        packed = self._codec.compress(csv, asbytes=True)
+        size = len(packed)
+        with self._lock:
+            if self._kept + size <= _PACKED:
+                self._kept += size
+                return _Extent(packed, 0, size, len(csv))
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="tungsten-parts-")
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(packed)
+        return _Extent(None, place, size, len(csv))
+
+    def take(self, extent: _Extent) -> memoryview:
+        """What lies there; of each once."""
+        packed = extent.packed
+        with self._lock:
+            if packed is not None:
+                self._kept -= extent.packed_size
+            elif self._file is not None:
+                self._file.seek(extent.place)
+                packed = self._file.read(extent.packed_size)
+        if packed is None or len(packed) != extent.packed_size:
+            raise OSError(errno.EIO, "a temporary file gives back less than was written to it")
+        return memoryview(self._codec.decompress(packed, extent.size)).cast("B")
+
+    def drop(self, extents: Iterable[_Extent]) -> None:
+        """They are taken no more."""
+        with self._lock:
+            self._kept -= sum(extent.packed_size for extent in extents if extent.packed is not None)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 class Job(Generic[T]):
@@ -119,11 +168,9 @@ def _do(jobs: list[Job[Any]]) -> None:
 class Parts:
     """Makes parts that grow at the same time, of any number of tables, in bounded memory.
 
-    Few of them are compressed while they grow; the others wait as CSV, and where all of these together become too large, those
-    that wait longest go to one file. No file has a name, so that nothing is left of a killed process. Threads in the background
-    compress, hash and write while the next CSV is made.
-
-    :ivar lock: of whoever adds to a part, in any thread.
+    Few of them are compressed while they grow; of each of the others little CSV waits as it is, the less the more parts there are,
+    and the rest packed. No file has a name, so that nothing is left of a killed process. Threads in the background compress,
+    hash and write while the next CSV is made.
     """
 
     def __init__(self, compression: str) -> None:
@@ -131,48 +178,39 @@ class Parts:
         self._background = ThreadPoolExecutor(_THREADS, "tungsten-parts")
         self._packing = _Packing()
         self._spare: list[zstandard.ZstdCompressor] = []
-        self._holding: OrderedDict[PartFile, None] = OrderedDict()
-        self._waiting: BinaryIO | None = None
-        self._waiting_lock = Lock()
-        self._buffered = 0
-        self.lock = RLock()
+        self.aside = _Aside()
+        self._lock = RLock()
+        self._open = 0
+        self._streams = 0
         self._gathered: list[Job[Any]] = []
         self._gathered_bytes = 0
         self._ahead: deque[tuple[Future[None], int]] = deque()
         self._ahead_bytes = 0
-        self._streams = 0
 
     def new(self) -> PartFile:
         """An empty one, which its owner closes or discards."""
+        with self._lock:
+            self._open += 1
         return PartFile(self)
+
+    @property
+    def share(self) -> int:
+        """Bytes of CSV that may wait as it is, of each part."""
+        return min(CHUNK, _HELD // max(1, self._open))
 
     def stream(self) -> bool:
         """Whether one more part may keep a compressor."""
-        if self._streams >= _STREAMS:
-            return False
-        self._streams += 1
-        return True
-
-    def came(self, part: PartFile, size: int) -> None:
-        """So much more CSV is held by the part."""
-        self._buffered += size
-        self._holding.setdefault(part)
-        if self._buffered > _BUFFERED:
-            self._spill()
-
-    def went(self, part: PartFile, size: int) -> None:
-        """The part gave away all it held."""
-        self._buffered -= size
-        self._holding.pop(part, None)
+        with self._lock:
+            if self._streams >= _STREAMS:
+                return False
+            self._streams += 1
+            return True
 
     def done(self, streamed: bool) -> None:
-        self._streams -= streamed
-
-    def _spill(self) -> None:
-        """What waits longest."""
-        before = self._buffered
-        while self._holding and (self._buffered > _BUFFERED or before - self._buffered < CHUNK):
-            next(iter(self._holding)).spill()
+        """A part that kept a compressor, or none, grows no more."""
+        with self._lock:
+            self._open -= 1
+            self._streams -= streamed
 
     def in_background(self, work: Callable[[], T], size: int) -> Job[T]:
         """Does that behind all that came before; where too much waits, some of it must be done first.
@@ -180,7 +218,7 @@ class Parts:
         :param size: of the CSV that it is to be done to.
         """
         job = Job(self, work)
-        with self.lock:
+        with self._lock:
             self._gathered.append(job)
             self._gathered_bytes += size
             if self._gathered_bytes >= CHUNK or len(self._gathered) >= _TOGETHER:
@@ -189,7 +227,7 @@ class Parts:
 
     def begin(self) -> None:
         """What was gathered: handing over each job would cost more than its work."""
-        with self.lock:
+        with self._lock:
             self._begin()
 
     def _begin(self) -> None:
@@ -207,42 +245,21 @@ class Parts:
         self._ahead.append((begun, size))
         self._ahead_bytes += size
 
-    def put_aside(self, csv: Bytes) -> _Extent:
-        """Packed, since most of what a file costs is its size; returns where it lies. Like what follows, in the background."""
-        packed = self._packing.quick.compress(csv)
-        with self._waiting_lock:
-            if self._waiting is None:
-                self._waiting = tempfile.TemporaryFile(prefix="tungsten-parts-")
-            return self._waiting.seek(0, os.SEEK_END), self._waiting.write(packed), len(csv)
-
-    def taken_back(self, extents: Sequence[_Extent], rest: Bytes) -> Iterator[Bytes]:
-        """What was put aside there, and the rest: in one piece where it stays within a chunk. A piece is good until the next is
-        asked for."""
+    def gathered(self, pieces: Iterable[Bytes]) -> Iterator[Bytes]:
+        """The same CSV in pieces of about a chunk, in one where it stays within a chunk: each is good until the next is asked
+        for."""
         room, filled = self._packing.room, 0
-        for extent in extents:
-            size = extent[2]
-            if filled + size > CHUNK:
+        for csv in pieces:
+            if filled and filled + len(csv) > CHUNK:
                 yield room[:filled]
                 filled = 0
-            if size > CHUNK:
-                yield self._packing.unpacker.decompress(self._read(extent))
+            if len(csv) > CHUNK:
+                yield from _chunks(csv)
             else:
-                packed = self._packing.unpacker.stream_reader(self._read(extent))
-                if packed.readinto(room[filled : filled + size]) != size:
-                    raise OSError(errno.EIO, "a temporary file gives back less than was written to it")
-                filled += size
-        if filled + len(rest) > CHUNK:
+                room[filled : filled + len(csv)] = csv
+                filled += len(csv)
+        if filled:
             yield room[:filled]
-            yield rest
-        else:
-            room[filled : filled + len(rest)] = rest
-            yield room[: filled + len(rest)]
-
-    def _read(self, extent: _Extent) -> bytes:
-        waiting = cast(BinaryIO, self._waiting)
-        with self._waiting_lock:
-            waiting.seek(extent[0])
-            return waiting.read(extent[1])
 
     def compressed(self, csv: Bytes) -> bytes:
         """Of a part in one piece."""
@@ -264,62 +281,52 @@ class Parts:
     def close(self) -> None:
         """No part is in the making any more."""
         self._background.shutdown(cancel_futures=True)
-        if self._waiting is not None:
-            self._waiting.close()
+        self.aside.close()
 
 
 class PartFile:
-    """One part in the making, which :class:`Parts` gave out. It is compressed in one piece where it stays within a chunk, else
-    as a stream: how it grew makes no difference to its bytes. What is longer than a chunk in the end is kept in a file.
+    """One part in the making, which :class:`Parts` gave out; for one thread at a time. It is compressed in one piece where it
+    stays within a chunk, else as a stream: how it grew makes no difference to its bytes. What is longer than a chunk in the end
+    is kept in a file.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._streams = False
-        self._is_aside = False
-        self.running: Job[Any] | None = None
         self._pieces: list[Bytes] = []
         self._held = 0
+        self._aside: list[_Extent] = []
+        self._running: Job[Any] | None = None
         self.csv_bytes = 0
         # The background's.
-        self._aside: list[_Extent] = []
         self._compressor: _Compressor | None = None
         self._file: BinaryIO | None = None
         self._hash = hashlib.sha256()
         self._size = 0
 
     def add(self, csv: Bytes) -> None:
-        if csv:
-            with self._parts.lock:
-                self._add(csv)
-
-    def _add(self, csv: Bytes) -> None:
-        self.csv_bytes += len(csv)
-        if len(csv) > _LARGE:
-            self._add_large(csv)
+        if not csv:
             return
+        if len(csv) > _LARGE and self._held:
+            self._hand_on()
         self._pieces.append(csv)
         self._held += len(csv)
-        self._parts.came(self, len(csv))
-        if self._held >= CHUNK and not self._is_aside:
-            self._streams = self._streams or self._parts.stream()
-            if self._streams:
-                self._in_background(self._write)
+        self.csv_bytes += len(csv)
+        if self._held >= (CHUNK if self._streams else self._parts.share):
+            self._hand_on()
 
-    def _add_large(self, csv: Bytes) -> None:
-        self._streams = self._streams or (not self._is_aside and self._parts.stream())
-        if self._pieces:
-            self._in_background(self._freeing())
-        self.running = large = self._parts.in_background(self._behind(self._freeing(), csv), len(csv))
-        large.result()
-
-    def spill(self) -> None:
+    def _hand_on(self) -> None:
         """Frees the memory that its CSV takes."""
-        self._in_background(self._freeing())
-
-    def _freeing(self) -> Callable[[Bytes], None]:
-        self._is_aside = not self._streams
-        return self._write if self._streams else self._put_aside
+        self._streams = self._streams or (self.csv_bytes > CHUNK and self._parts.stream())
+        if self._streams:
+            is_large = self._held > _LARGE
+            job = self._in_background(self._write)
+            if is_large:
+                job.result()
+        else:
+            csv = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces, self._held = [], 0
+            self._aside += map(self._parts.aside.put, _chunks(csv))
 
     def close(self, then: Callable[[bytes | BinaryIO, int, str], T]) -> Job[T]:
         """Its end.
@@ -328,52 +335,41 @@ class PartFile:
             SHA-256 of the bytes as stored, hexadecimal.
         :returns: what that returns.
         """
-        with self._parts.lock:
-            self._parts.done(self._streams)
-            return self._in_background(lambda csv: then(*self._end(csv)))
+        self._parts.done(self._streams)
+        return self._in_background(lambda pieces: then(*self._end(pieces)))
 
     def discard(self) -> None:
         """Its end without content."""
-        with self._parts.lock:
-            self._parts.done(self._streams)
-            self._in_background(lambda _: self._file and self._file.close())
+        self._parts.done(self._streams)
+        self._parts.aside.drop(self._aside)
+        self._aside.clear()
+        self._in_background(lambda _: self._file and self._file.close())
 
-    def _in_background(self, work: Callable[[Bytes], T]) -> Job[T]:
-        """Gives away the CSV that it holds."""
-        size, self._held = self._held, 0
-        csv = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._parts.went(self, size)
-        self.running = job = self._parts.in_background(self._behind(work, csv), size)
-        return job
-
-    def _behind(self, work: Callable[[Bytes], T], csv: Bytes) -> Callable[[], T]:
-        """An error of what came before is the outcome of all that follows."""
-        before = self.running
+    def _in_background(self, work: Callable[[Iterator[Bytes]], T]) -> Job[T]:
+        """Gives away all that waits. An error of what came before is the outcome of all that follows."""
+        before, size = self._running, self._held
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        aside, self._aside = self._aside, []
 
         def behind() -> T:
             if before is not None:
                 before.result()
-            return work(csv)
+            return work(self._parts.gathered(chain(map(self._parts.aside.take, aside), pieces)))
 
-        return behind
+        self._running = job = self._parts.in_background(behind, size)
+        return job
 
-    def _put_aside(self, csv: Bytes) -> None:
-        self._aside += [self._parts.put_aside(piece) for piece in _chunks(csv)]
-
-    def _end(self, rest: Bytes) -> tuple[bytes | BinaryIO, int, str]:
-        pieces = self._parts.taken_back(self._aside, rest) if self._aside else iter((rest,))
+    def _end(self, pieces: Iterator[Bytes]) -> tuple[bytes | BinaryIO, int, str]:
         if self.csv_bytes <= CHUNK:
-            content = self._parts.compressed(next(pieces))
+            content = self._parts.compressed(next(pieces, b""))
             return content, len(content), hashlib.sha256(content).hexdigest()
-        for csv in pieces:
-            self._write(csv)
+        self._write(pieces)
         self._store(self._stream().flush())
         return cast(BinaryIO, self._file), self._size, self._hash.hexdigest()
 
-    def _write(self, csv: Bytes) -> None:
-        for piece in _chunks(csv):
-            self._store(self._stream().compress(piece))
+    def _write(self, pieces: Iterator[Bytes]) -> None:
+        for csv in pieces:
+            self._store(self._stream().compress(csv))
 
     def _stream(self) -> _Compressor:
         if self._compressor is None:

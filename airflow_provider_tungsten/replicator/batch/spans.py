@@ -108,8 +108,9 @@ def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
     if effect in ("create", "schema"):
         return "ddl"
     schema, table = touched[0]
+    place = f" ({event.event_id})" if event.event_id else ""
     raise UnsupportedError(
-        f"seqno {event.seqno} ({event.event_id}): {_REFUSED.get(effect, _REFUSED['unknown'])} touches {schema}.{table} and is "
+        f"seqno {event.seqno}{place}: {_REFUSED.get(effect, _REFUSED['unknown'])} touches {schema}.{table} and is "
         f"not carried out at the target: exclude {schema}.{table or '*'} in the applier's rules, which works at once (the live "
         "table stays as it is), and load the table anew where it must go on being replicated"
     )

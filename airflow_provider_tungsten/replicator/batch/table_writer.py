@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO
@@ -31,6 +30,7 @@ from airflow_provider_tungsten.replicator.errors import (
     ConfigurationError,
     CorruptLogError,
     DataError,
+    TungstenError,
 )
 from airflow_provider_tungsten.replicator.filters.rows import RowFilters
 from airflow_provider_tungsten.replicator.thl.runs import RowRun
@@ -104,8 +104,10 @@ class TableWriter:
                 f"{self._table.logged.name} changes its definition at seqno {run.seqnos[run.places[0]]}",
             )
         if self._rows is not None:
-            with self._explained(run, self._rows):
+            try:
                 run = self._rows.filtered(run)
+            except (ValueRefused, CorruptLogError) as error:
+                raise self._explained(error, run.seqnos[self._rows.failed]) from None
         for partition, piece in self._partitions(run):
             self._add_to(partition, piece)
 
@@ -134,11 +136,13 @@ class TableWriter:
 
     def _add(self, run: RowRun, start: int, part: _OpenPart) -> int:
         """:returns: how many of the run's events went into the part: a part ends with the event that fills it."""
-        limit = min(CHUNK, self._part_bytes - part.file.csv_bytes)
-        with self._explained(run, self._encoder):
+        limit = max(0, min(CHUNK, self._part_bytes - part.file.csv_bytes))
+        try:
             encoded, events = self._encoder.encode_run(
                 run, start, row_id=self._row_id, limit=limit, sink=part.file.add
             )
+        except (ValueRefused, CorruptLogError) as error:
+            raise self._explained(error, run.seqnos[self._encoder.failed]) from None
         part.file.add(encoded.csv)
         part.rows += encoded.next_row_id - self._row_id
         self._row_id = encoded.next_row_id
@@ -148,16 +152,6 @@ class TableWriter:
         for name, count in encoded.conversions.items():
             self._conversions[name] += count
         return events
-
-    @contextmanager
-    def _explained(self, run: RowRun, reader: CsvEncoder | RowFilters) -> Iterator[None]:
-        """Refusals with table and seqno."""
-        try:
-            yield
-        except ValueRefused as error:
-            raise self._refused(run.seqnos[reader.failed], error) from None
-        except CorruptLogError as error:
-            raise CorruptLogError(f"seqno {run.seqnos[reader.failed]}: {error}") from None
 
     def _close_part(self, partition: str) -> None:
         part = self._open.pop(partition)
@@ -223,7 +217,10 @@ class TableWriter:
         self._uploads.put(key, data, len(data))
         return key
 
-    def _refused(self, seqno: int, error: ValueRefused) -> DataError:
+    def _explained(self, error: ValueRefused | CorruptLogError, seqno: int) -> TungstenError:
+        """The same with table and seqno."""
+        if isinstance(error, CorruptLogError):
+            return CorruptLogError(f"seqno {seqno}: {error}")
         name = self._table.logged.name
         why = "" if isinstance(error, NotCarried | CallableFailed) else ", which the target cannot hold"
         return DataError(

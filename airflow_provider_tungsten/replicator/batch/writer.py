@@ -94,9 +94,8 @@ def write_batch(
         applied = AppliedTables(applier, service.filters)
         batch = _Batch(log, plan, service.service, applier_name, applier, applied, uploads, parts, progress)
         tables = tuple(batch.write())
-    # Parts of a table that had to be written anew: whoever reads folders, not manifests, would count them.
-    for key in uploads.keys - {key for table in tables for key in table.keys}:
-        store.delete(key)
+        # Not parts of a table that had to be written anew: whoever reads folders, not manifests, would count them.
+        uploads.keep({key for table in tables for key in table.keys})
     return put(store, BatchManifest(plan, *files, tables), token)
 
 
@@ -160,7 +159,9 @@ class _Batch:
         """Reads the range and fills ``done``; returns the tables that must be written anew with another sentinel."""
         collided: set[TableName] = set()
         with ThreadPoolExecutor(len(self._workspaces), "tungsten-tables") as pool:
-            for runs in self._log.read_runs(self._plan.first, self._plan.last, self._plan.skipped):
+            plan = self._plan
+            ids = not {"event_id", "gtid"}.isdisjoint(self._applier.csv.header)
+            for runs in self._log.read_runs(plan.first, plan.last, plan.skipped, ids=ids):
                 if isinstance(runs, ThlEvent):
                     self._check_statement(runs)
                     continue

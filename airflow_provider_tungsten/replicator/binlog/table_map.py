@@ -128,6 +128,8 @@ class TableMaps:
     def __init__(self, known: KnownTables | None = None) -> None:
         self._known = known
         self._by_body: dict[bytes, TableDefinition] = {}
+        # Many tables have the same columns.
+        self._by_columns: dict[bytes, TableDefinition] = {}
         self._by_id: dict[int, TableDefinition] = {}
 
     def add(self, body: bytes) -> TableDefinition:
@@ -163,13 +165,26 @@ class TableMaps:
         found = self._by_body.get(key)
         if found is None:
             if len(self._by_body) >= _CACHED_BODIES:
-                self._by_body.clear()
-            found = self._by_body[key] = _parse(body, self._known)
+                self.forget()
+            found = self._by_body[key] = self._parsed(body)
+        return found
+
+    def _parsed(self, body: bytes) -> TableDefinition:
+        reader = Reader(body, 8)
+        schema, table = _identifier(reader), _identifier(reader)
+        like = self._by_columns.get(rest := reader.rest)
+        if like is not None:
+            return replace(like, schema=schema, table=table)
+        builder = _builder(schema, table, reader)
+        if self._known is not None and not builder.is_named:
+            return self._known.complete(builder.bare())
+        found = self._by_columns[rest] = builder.build()
         return found
 
     def forget(self) -> None:
-        """Forgets all definitions: those that are known otherwise have changed."""
+        """Forgets all definitions: those that are known otherwise have changed, or they take too much memory."""
         self._by_body.clear()
+        self._by_columns.clear()
 
 
 def table_name(body: bytes) -> tuple[str, str]:
@@ -194,9 +209,8 @@ def _decoded(name: bytes) -> str:
         raise CorruptLogError(f"a TABLE_MAP holds a name that is no UTF-8: {name!r}") from None
 
 
-def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
-    reader = Reader(body, 8)
-    schema, table = _identifier(reader), _identifier(reader)
+def _builder(schema: str, table: str, reader: Reader) -> _Builder:
+    """:param reader: of what stands behind the names."""
     columns = reader.packed()
     if columns > _MOST_COLUMNS:
         raise CorruptLogError(
@@ -206,10 +220,7 @@ def _parse(body: bytes, known: KnownTables | None) -> TableDefinition:
     metas = _read_metas(types, Reader(reader.text()), f"{schema}.{table}")
     nulls = reader.take((len(types) + 7) // 8)
     metadata = Metadata(reader, f"{schema}.{table}")
-    builder = _Builder(schema, table, types, metas, nulls, metadata)
-    if known is not None and Field.COLUMN_NAME not in metadata:
-        return known.complete(builder.bare())
-    return builder.build()
+    return _Builder(schema, table, types, metas, nulls, metadata)
 
 
 def _read_metas(types: bytes, reader: Reader, table: str) -> list[int]:
@@ -240,6 +251,11 @@ class _Builder:
         self._codes = [_real_code(code, meta) for code, meta in zip(types, metas, strict=True)]
         self._nulls = nulls
         self._metadata = metadata
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the log names the columns."""
+        return Field.COLUMN_NAME in self._metadata
 
     def build(self) -> TableDefinition:
         names = self._names()

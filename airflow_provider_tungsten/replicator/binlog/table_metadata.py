@@ -47,6 +47,11 @@ class Reader:
         self._at = end
         return piece
 
+    @property
+    def rest(self) -> bytes:
+        """What was not read yet."""
+        return self._body[self._at :]
+
     def number(self, length: int = 1) -> int:
         return int.from_bytes(self.take(length), "little")
 

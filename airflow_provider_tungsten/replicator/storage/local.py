@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -51,7 +51,7 @@ _MENDS = {
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -297,7 +297,7 @@ class _LocalGroup(Group):
         self._folders: set[str] = set()
 
     def create(self, key: str, source: Source) -> None:
-        with _explained(self._folder / key):
+        with _explained(f"{self._folder}/{key}"):
             if not self._folders:
                 _make_folder(self._folder)
                 _make_folder(self._hidden)
@@ -313,7 +313,8 @@ class _LocalGroup(Group):
         if key not in self._folders:
             if key:
                 self._make_folder(key.rpartition("/")[0])
-                (self._folder / key).mkdir(exist_ok=True)
+                with suppress(FileExistsError):
+                    os.mkdir(f"{self._folder}/{key}")
             self._folders.add(key)
 
     def finish(self) -> list[str]:
@@ -337,7 +338,7 @@ class _LocalGroup(Group):
 
         def every(first: int) -> None:
             for path in todo[first::_AT_ONCE]:
-                with _explained(Path(path)):
+                with _explained(path):
                     step(path)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -16,7 +16,7 @@ from airflow_provider_tungsten.replicator.storage import ObjectMissingError, Sto
 from airflow_provider_tungsten.replicator.thl.event import Kind, Resume, ThlEvent
 from airflow_provider_tungsten.replicator.thl.low_water import find_low_water
 from airflow_provider_tungsten.replicator.thl.pieces import Joined
-from airflow_provider_tungsten.replicator.thl.runs import RowRun, to_runs
+from airflow_provider_tungsten.replicator.thl.runs import RowRun, needed, to_runs
 from airflow_provider_tungsten.replicator.thl.segment import (
     Head,
     SegmentInfo,
@@ -246,21 +246,24 @@ class Log:
         return self._events(first, last, payload=True)
 
     def read_runs(
-        self, first: int, last: int, without: Sequence[int] = ()
+        self, first: int, last: int, without: Sequence[int] = (), *, ids: bool = True
     ) -> Iterator[ThlEvent | list[RowRun]]:
         """The same as :meth:`read` for whoever wants the rows of each table and not the order between tables: row events
         come as runs of several tables, and as much of the log in memory at a time as a run can be made of (:func:`~.thl.runs.to_runs`).
 
         :param without: seqnos that are left out, in order.
+        :param ids: whether event ids and GTIDs are read, too, which takes as long as small rows themselves.
         """
-        yield from to_runs(self._batches(first, last, without))
+        yield from to_runs(self._batches(first, last, without, needed(ids=ids)))
 
-    def _batches(self, first: int, last: int, without: Sequence[int]) -> Iterator[Joined]:
+    def _batches(
+        self, first: int, last: int, without: Sequence[int], names: Sequence[str]
+    ) -> Iterator[Joined]:
         for seqno in (*without, last + 1):
             if first < seqno:
                 for info in self.segments(first, seqno - 1):
                     with self._unless_purged(info.first):
-                        yield from self._open(info.first).batches(first, seqno - 1)
+                        yield from self._open(info.first).batches(first, seqno - 1, names)
             first = seqno + 1
 
     def scan(self, first: int, last: int | None = None) -> Iterator[ThlEvent]:
@@ -287,6 +290,18 @@ class Log:
         self._check_range(seqno, seqno)
         with self._unless_purged(seqno):
             return self._open(self._locate(seqno).first).record(seqno)
+
+    def gaps(self, head: Head) -> Iterator[ThlEvent]:
+        """The ``gap`` records that the log still holds, newest first: every epoch but the first begins with one.
+
+        :raises RangeError: as :meth:`record`.
+        """
+        epoch = head.epoch_number
+        while epoch >= max(head.first, 1):
+            yield self.record(epoch)
+            if epoch == head.first:
+                return
+            epoch = self.record(epoch - 1).epoch_number
 
     def seqnos_between(self, after: int, until: int) -> tuple[int, int] | None:
         """First and last seqno whose watermark is greater than ``after`` and at most ``until``, both in microseconds.

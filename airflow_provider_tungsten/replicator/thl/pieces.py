@@ -24,7 +24,7 @@ _SAME = ("seqno", "schema_name", "table_name", "definition")
 
 
 class Joined(NamedTuple):
-    """Whole events as columns of ``SCHEMA``.
+    """Whole events as columns of ``SCHEMA``, all or some.
 
     :param spooled: what the payload of the only event lies in, where it is large: whoever reads it pages it out as they go.
     """
@@ -49,7 +49,8 @@ def joined(batches: Iterable[pa.RecordBatch], place: str) -> Iterator[Joined]:
     """Batches with every event whole: one that lies in pieces is a batch of its own, and fragments behind it count on as if it
     were one record. To be let go of before the next is asked for, or two take their room.
 
-    :param batches: of whole transactions. ``place``: where they lie, for messages.
+    :param batches: of whole transactions, with the columns that :class:`_Whole` looks at and any others. ``place``: where they lie,
+        for messages.
     :raises CorruptLogError: pieces that do not make up an event.
     """
     whole: _Whole | None = None

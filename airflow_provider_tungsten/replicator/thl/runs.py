@@ -21,7 +21,17 @@ from airflow_provider_tungsten.replicator.thl.pieces import Joined
 # What is read at a time where each table's rows are wanted together and a row group has less of each than this.
 RUN_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
-_OF_RUNS = ["schema_name", "table_name", "definition", "seqno", "commit_ts", "rows", "event_id", "gtid"]
+_IDS = ("event_id", "gtid")
+_OF_RUNS = ("schema_name", "table_name", "definition", "seqno", "commit_ts", "rows", *_IDS)
+_BESIDE = ("kind", "fragno", "last_frag", "payload", "payload_bytes", "options")
+
+
+def needed(*, ids: bool) -> list[str]:
+    """Columns of a segment that runs are made of.
+
+    :param ids: whether event ids and GTIDs are wanted.
+    """
+    return [name for name in _OF_RUNS + _BESIDE if ids or name not in _IDS]
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,9 @@ class _Window:
         enough = min(ALONE, len(batch.column("definition").dictionary) * RUN_BYTES)
         self._is_joined = len(images) < enough
         self._bytes += batch.nbytes
-        group = pa.Table.from_batches([batch.select(_OF_RUNS)])
+        group = pa.Table.from_batches(
+            [batch.select([name for name in _OF_RUNS if name in batch.schema.names])]
+        )
         self._groups.append(group.append_column("code", kinds))
 
     def _take(self, images: memoryview) -> None:

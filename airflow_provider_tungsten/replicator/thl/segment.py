@@ -270,10 +270,10 @@ class SegmentReader:
             found.append((statistics.min_raw, statistics.max_raw))
         return found
 
-    def _read(self, group: int, names: Sequence[str] | None) -> pa.Table:
+    def _read(self, group: int, names: Sequence[str]) -> pa.Table:
         with _readable(self._place):
             table = self._parquet.read_row_group(group, columns=names, use_threads=False)
-        if names is None:
+        if "payload" in names:
             _give_back(table)
         return table
 
@@ -283,19 +283,23 @@ class SegmentReader:
         :param payload: False: it is None, and its column is not read.
         """
         if payload:
-            return chain.from_iterable(starmap(columns.events_of, self.batches(first, last)))
+            whole = self.batches(first, last, columns.SCHEMA.names)
+            return chain.from_iterable(starmap(columns.events_of, whole))
         records = self.columns(first, last, columns.WITHOUT_PAYLOAD)
         return joined_events(chain.from_iterable(map(columns.events_of, records)), self._place)
 
-    def batches(self, first: int, last: int) -> Iterator[Joined]:
-        """The same events by columns."""
-        return joined(self.columns(first, last, None), self._place)
+    def batches(self, first: int, last: int, names: Sequence[str]) -> Iterator[Joined]:
+        """The same events by columns.
 
-    def columns(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        """Of their records those columns that are named, ``seqno`` among them, or all."""
+        :param names: of the columns, those among them that :func:`.pieces.joined` needs.
+        """
+        return joined(self.columns(first, last, names), self._place)
+
+    def columns(self, first: int, last: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Of their records those columns that are named, ``seqno`` among them."""
         return chain.from_iterable(map(pa.Table.to_batches, self._tables(first, last, names)))
 
-    def _tables(self, first: int, last: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
+    def _tables(self, first: int, last: int, names: Sequence[str]) -> Iterator[pa.Table]:
         """One by one: whoever lets go of each before the next has one in memory."""
         for group, (least, greatest) in enumerate(self._groups("seqno")):
             if greatest >= first and least <= last:

@@ -94,7 +94,7 @@ _ROW_STEP = st.tuples(
     st.lists(
         st.tuples(
             st.sampled_from([EventType.WRITE_ROWS, EventType.UPDATE_ROWS, EventType.DELETE_ROWS]),
-            st.integers(1, 5),
+            st.integers(0, 5),
             st.integers(0, 2),
             st.sampled_from(["v2", "v2", "v1", "extra"]),
         ),

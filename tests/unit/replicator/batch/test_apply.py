@@ -84,9 +84,9 @@ def test_what_is_applied_is_passed_over(feed: Feed) -> None:
     feed.batch(ROWS)
     feed.batch(ROWS)
     target = Memory()
-    load(target, feed, through=1)
+    assert load(target, feed, through=2).last == 2
     target.steps.clear()
-    assert load(target, feed).first == 3
+    assert load(target, feed, through=3).first == 3
     assert target.steps[1] == "begin 3-5"
     target.steps.clear()
     assert load(target, feed).batches == 0

@@ -17,10 +17,21 @@ from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, P
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import DataError, UnsupportedError
+from airflow_provider_tungsten.replicator.filters import rows as filters_of_rows
 from airflow_provider_tungsten.replicator.filters.python import Change
 from airflow_provider_tungsten.replicator.storage import new_token
 from airflow_provider_tungsten.replicator.thl.event import Kind
-from tests.unit.replicator.batch.logs import ITEMS, LOOSE, ORDERS, Logbook, make_service, rows, statement
+from tests.unit.replicator.batch.logs import (
+    ID,
+    ITEMS,
+    LOOSE,
+    NOTE,
+    ORDERS,
+    Logbook,
+    make_service,
+    rows,
+    statement,
+)
 
 HERE = __name__
 MOVED = {
@@ -266,3 +277,51 @@ def makes_a_row(change: Change) -> Change:
 
 def gives_numbers(change: Change) -> Change:
     return change.replace(id=7)  # type: ignore[arg-type]
+
+
+def gives_half_a_pair(change: Change) -> Change:
+    return change.replace(note="abc\ud83d")
+
+
+def gives_no_hexadecimal(change: Change) -> Change:
+    return change.replace(note="6162zz")
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize(
+    ("name", "table", "what"),
+    [
+        ("gives_half_a_pair", ORDERS, "text in UTF-8"),
+        (
+            "gives_no_hexadecimal",
+            replace(ORDERS, columns=(ID, replace(NOTE, type="varbinary", charset=None))),
+            "hexadecimal",
+        ),
+    ],
+)
+def test_a_text_that_is_no_value_of_its_column_is_refused(
+    book: Logbook,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    table: TableDefinition,
+    what: str,
+    in_pieces: bool,
+) -> None:
+    if in_pieces:
+        monkeypatch.setattr(filters_of_rows, "_LARGE", 2)
+    book.add(rows(table, (1, "a")))
+    (plan,) = plans(book, rows_filter(name))
+    with pytest.raises(
+        DataError, match=rf"shop\.orders\.note, seqno 1: filter python gave for it what is no {what}$"
+    ):
+        write(book, plan, rows_filter(name))
+
+
+def test_a_callable_cannot_make_more_of_a_run_than_can_be_addressed(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters_of_rows, "_MOST_BYTES", 32)
+    book.add(rows(ORDERS, (10, "a")), rows(ORDERS, (11, "b")), rows(ORDERS, (12, "b")))
+    (plan,) = plans(book, rows_filter("notes_thread"))
+    with pytest.raises(DataError, match=r"shop\.orders, seqno 3: filter python made \d+ bytes of rows"):
+        write(book, plan, rows_filter("notes_thread"))

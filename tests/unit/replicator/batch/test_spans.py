@@ -19,6 +19,7 @@ from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.spans import COLUMNS, included_statement, spans
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, GapError, UnsupportedError
+from airflow_provider_tungsten.replicator.thl import columns as thl_columns
 from airflow_provider_tungsten.replicator.thl.columns import to_table
 from airflow_provider_tungsten.replicator.thl.event import ROW_KINDS, Kind, ThlEvent
 from tests.unit.replicator.batch.logs import (
@@ -156,6 +157,7 @@ def logs(draw: st.DrawFn) -> list[ThlEvent]:
     skipped=st.sets(st.integers(0, 40), max_size=6),
     acknowledged=st.sets(st.integers(0, 40), max_size=20),
     group=st.integers(1, 50),
+    gathered=st.sampled_from([1, 1, 20, 1000]),
 )
 def test_columns_are_cut_where_transactions_one_by_one_are(
     stream: list[ThlEvent],
@@ -164,11 +166,15 @@ def test_columns_are_cut_where_transactions_one_by_one_are(
     skipped: set[int],
     acknowledged: set[int],
     group: int,
+    gathered: int,
 ) -> None:
     applier = make_service(batches=limits, exclude=exclude).appliers["redshift"]
     expected, obstacle = one_by_one(stream, applier, acknowledged, skipped)
     found, stopped_at = [], None
-    with mock.patch.object(cutter, "MAX_SPAN", SPAN):
+    with (
+        mock.patch.object(cutter, "MAX_SPAN", SPAN),
+        mock.patch.object(thl_columns, "_GATHERED_EVENTS", gathered),
+    ):
         try:
             for piece in pieces_of(
                 stream, applier, acknowledged=acknowledged, skipped=sorted(skipped), group=group
@@ -181,12 +187,28 @@ def test_columns_are_cut_where_transactions_one_by_one_are(
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 10])
-def test_a_batch_that_began_with_a_tables_last_rows_ends_before_its_new_definition(group: int) -> None:
+def test_a_batch_that_began_with_a_tables_last_rows_ends_before_its_new_definition(
+    group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thl_columns, "_GATHERED_EVENTS", 1)
     definitions = [ORDERS, ITEMS, ORDERS, ITEMS, ORDERS, WIDER, ITEMS]
     stream = [event for seqno, each in enumerate(definitions) for event in events(seqno, [rows(each)], 0)]
     applier = make_service(batches={"max_transactions": 4}).appliers["redshift"]
     found = [(piece.first, piece.last) for piece in pieces_of(stream, applier, group=group)]
     assert found == [(0, 3), (4, 4), (5, 6)]
+
+
+def test_what_stands_in_a_transaction_counts_where_the_next_row_group_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thl_columns, "_GATHERED_EVENTS", 1)
+    applier = make_service().appliers["redshift"]
+    before = events(0, [rows(ORDERS)], 0)
+    wider = [*before, *events(1, [rows(WIDER), rows(ITEMS)], 0)]
+    assert [(piece.first, piece.last) for piece in pieces_of(wider, applier, group=2)] == [(0, 0), (1, 1)]
+    loose = [*before, *events(1, [rows(LOOSE), rows(ITEMS)], 0)]
+    with pytest.raises(UnsupportedError, match="seqno 1: "):
+        list(pieces_of(loose, applier, group=2))
 
 
 def test_an_event_without_its_numbers_is_damage() -> None:

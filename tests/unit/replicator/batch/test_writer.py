@@ -20,6 +20,7 @@ import zstandard
 from airflow_provider_tungsten.replicator.batch import parts, writer
 from airflow_provider_tungsten.replicator.batch.files import manifest_key, missing_files
 from airflow_provider_tungsten.replicator.batch.manifest import BatchManifest, Plan, TableBatch
+from airflow_provider_tungsten.replicator.batch.table_writer import TableWriter
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.errors import (
@@ -28,12 +29,22 @@ from airflow_provider_tungsten.replicator.errors import (
     DivergedError,
     StorageError,
     TerminalError,
+    UnsupportedError,
 )
 from airflow_provider_tungsten.replicator.storage import Storage, new_token
-from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK
+from airflow_provider_tungsten.replicator.storage.base import WRITE_ONCE_CHECK, Group
 from airflow_provider_tungsten.replicator.thl import runs
 from airflow_provider_tungsten.replicator.thl.event import Kind
-from tests.unit.replicator.batch.logs import ITEMS, ORDERS, Logbook, make_service, position, rows, statement
+from tests.unit.replicator.batch.logs import (
+    ITEMS,
+    ORDERS,
+    WIDER,
+    Logbook,
+    make_service,
+    position,
+    rows,
+    statement,
+)
 from tests.unit.replicator.durability import Disk
 
 
@@ -137,6 +148,36 @@ def test_a_table_that_is_written_anew_leaves_no_part_of_its_first_writing(book: 
     assert stored == {*(part.key for part in table.parts), table.copy_manifest}
 
 
+def test_of_attempts_at_once_each_may_remove_parts_of_a_first_writing(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [(number, None if number == 7 else f"{number:0200d}") for number in range(6000)]
+    book.add(rows(ORDERS, *values), rows(ORDERS, (6001, "\\N")))
+    settings = {"batches": {"part_bytes": 1 << 20}}
+    (plan,) = plans(book, **settings)
+    group = type(book.store).group
+    attempts: list[Group] = []
+
+    def grouped(store: Storage, token: str) -> Group:
+        made = group(store, token)
+        finish = made.finish
+
+        def finished() -> list[str]:
+            met = finish()
+            if len(attempts) < 3:
+                assert write(book, plan, **settings).total_rows == 6001
+            return met
+
+        monkeypatch.setattr(made, "finish", finished)
+        attempts.append(made)
+        return made
+
+    monkeypatch.setattr(type(book.store), "group", grouped)
+    (table,) = write(book, plan, **settings).tables
+    assert len(attempts) == 3
+    assert {info.key for info in book.store.list("shop/")} == set(table.keys)
+
+
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "bzip2", "none"])
 def test_the_same_range_and_settings_give_the_same_names_and_bytes(book: Logbook, compression: str) -> None:
     settings = {"csv": {"compression": compression}}
@@ -176,9 +217,10 @@ def test_how_much_is_read_and_kept_at_a_time_makes_no_difference_to_names_and_by
     for limits in ({"RUN_BYTES": 0}, {"WINDOW_BYTES": 5000}):
         for name, value in limits.items():
             monkeypatch.setattr(runs, name, value)
-        for streams, buffered in ((0, 2**20), (1, 500), (0, 500)):
+        for streams, held, packed in ((0, 2**20, 2**20), (1, 500, 0), (0, 500, 2000), (2, 500, 2**20)):
             monkeypatch.setattr(parts, "_STREAMS", streams)
-            monkeypatch.setattr(parts, "_BUFFERED", buffered)
+            monkeypatch.setattr(parts, "_HELD", held)
+            monkeypatch.setattr(parts, "_PACKED", packed)
             for key in once:
                 book.store.delete(key)
             assert write(book, plan, **settings) == first
@@ -212,10 +254,10 @@ def test_how_many_threads_write_makes_no_difference_to_names_and_bytes(
     assert [len(cells(book.store, table)) for table in first.tables] == [
         2955 + 2 * (number % 3 == 0) for number in range(20)
     ]
-    for chunk, buffered in ((parts.CHUNK, 2**25), (3000, 10_000)):
+    for chunk, most in ((parts.CHUNK, 2**25), (3000, 10_000)):
         monkeypatch.setattr(parts, "CHUNK", chunk)
-        monkeypatch.setattr(parts, "_BUFFERED", buffered)
-        monkeypatch.setattr(parts, "_AHEAD", buffered)
+        for name in ("_HELD", "_PACKED", "_AHEAD"):
+            monkeypatch.setattr(parts, name, most)
         written = []
         for number in (1, 2, 5):
             threads(number, monkeypatch)
@@ -290,6 +332,33 @@ def test_truncate_empties_its_table_and_ddl_loads_nothing(book: Logbook) -> None
         "",
     )
     assert BatchManifest.from_json(truncate.to_json()) == truncate
+
+
+@pytest.mark.parametrize(
+    ("middle", "error", "said"),
+    [
+        (
+            [statement("truncate")],
+            ConfigurationError,
+            "seqno 2 is a statement on one of the applier's tables",
+        ),
+        ([rows(WIDER, count=1)], ConfigurationError, "shop.orders changes its definition at seqno 2"),
+        (
+            [statement("dml")],
+            UnsupportedError,
+            "seqno 2: a change of rows in statement format touches shop.orders",
+        ),
+    ],
+    ids=["truncated", "altered", "statement"],
+)
+def test_a_table_that_the_plan_left_out_is_not_taken_in_behind_it(
+    book: Logbook, middle: list[dict[str, Any]], error: type[Exception], said: str
+) -> None:
+    book.add(rows(ORDERS), *middle, rows(ITEMS))
+    (plan,) = plans(book, exclude=["shop.orders"])
+    with pytest.raises(error, match=said):
+        write(book, plan)
+    assert [table.table for table in write(book, plan, exclude=["shop.orders"]).tables] == ["items"]
 
 
 def test_excluded_tables_and_columns_never_reach_a_file(book: Logbook) -> None:
@@ -429,6 +498,23 @@ def test_a_feed_in_a_dialect_names_its_columns_in_every_part_and_counts_what_it_
     assert table.null == "\\N"
 
 
+def test_titles_that_fill_a_part_leave_room_for_an_event(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(*args: Any) -> TableWriter:
+        return TableWriter(*args[:8], 10, *args[9:])
+
+    monkeypatch.setattr(writer, "TableWriter", small)
+    settings = {"type": "s3", "csv": {"use_headers": True, "compression": "none"}}
+    book.add(rows(ORDERS, (1, "a")), rows(ORDERS, (2, "b"), (3, "c")))
+    (table,) = write(book, plans(book, **settings)[0], **settings).tables
+    lines = [book.store.read(part.key).decode().splitlines() for part in table.parts]
+    assert [[line.split(",")[-1].strip('"') for line in part] for part in lines] == [
+        ["note", "a"],
+        ["note", "b", "c"],
+    ]
+
+
 def test_a_value_that_the_dialect_cannot_carry_is_named(book: Logbook) -> None:
     book.add(rows(ORDERS, (1, "x")), rows(ORDERS, (2, "a,b")))
     settings = {"type": "s3", "csv": {"use_quotes": "never"}}
@@ -459,6 +545,20 @@ def test_rows_go_to_the_partition_of_their_commit_time_numbered_in_log_order(boo
     assert not list(missing_files(book.store, manifest))
     book.store.delete(table.parts[1].key)
     assert list(missing_files(book.store, manifest)) == [table.parts[1].key]
+
+
+@pytest.mark.parametrize("ids", [("event_id",), ("gtid",), ("gtid", "event_id")])
+def test_rows_tell_the_event_that_they_are_of(book: Logbook, ids: tuple[str, ...]) -> None:
+    settings = {"csv": {"header": ["opcode", "seqno", "row_id", *ids]}}
+    book.add(rows(ORDERS, (1, "a"), (2, "b")), [rows(ITEMS, (9, "x")), rows(ORDERS, (3, "c"))])
+    told = {
+        str(event.seqno): [{"event_id": event.event_id, "gtid": event.gtid}[name] for name in ids]
+        for event in book.log.scan(1, 2)
+    }
+    items, orders = write(book, plans(book, **settings)[0], **settings).tables
+    found = [row[1 : 3 + len(ids)] for row in cells(book.store, orders)]
+    assert found == [["1", "1", *told["1"]], ["1", "2", *told["1"]], ["2", "3", *told["2"]]]
+    assert [row[1 : 3 + len(ids)] for row in cells(book.store, items)] == [["2", "1", *told["2"]]]
 
 
 def test_progress_counts_rows(book: Logbook) -> None:

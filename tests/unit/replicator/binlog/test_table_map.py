@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -117,6 +120,25 @@ def test_each_body_is_parsed_once_whatever_its_table_id() -> None:
     second = maps.add(b"\x99" + THINGS[1:])
     assert first is second
     assert maps.get(0x7D) is maps.get(0x99) is first
+
+
+def test_tables_with_the_same_columns_keep_their_own_names() -> None:
+    maps = TableMaps()
+    other = SIMPLE.replace(b"\x06simple", b"\x05other")
+    elsewhere = SIMPLE.replace(b"\x02x2", b"\x02x3")
+    not_null = SIMPLE.replace(bytes.fromhex("0303000001010004"), bytes.fromhex("0303000201010004"))
+    alone = [TableMaps().definition(body) for body in (SIMPLE, other, elsewhere, not_null)]
+    assert [maps.definition(body) for body in (SIMPLE, other, elsewhere, not_null)] == alone
+    assert [each.name for each in alone] == ["x2.simple", "x2.other", "x3.simple", "x2.simple"]
+    assert len({each.json for each in alone}) == 4
+
+
+def test_of_what_is_forgotten_nothing_stays_in_memory() -> None:
+    maps = TableMaps()
+    found = weakref.ref(maps.definition(SIMPLE))
+    maps.forget()
+    gc.collect()
+    assert found() is None
 
 
 def test_a_table_id_is_known_until_the_statement_ends() -> None:

@@ -223,3 +223,23 @@ def test_a_log_whose_oldest_segments_were_removed_begins_later(tmp_path: Path) -
     assert log.seqnos_between(0, EPOCH + 30 * SECOND) == (21, 30)
     with pytest.raises(RangeError, match="holds 21 to 50"):
         list(log.scan(20))
+
+
+def test_the_gaps_of_a_log_are_those_that_it_still_holds(tmp_path: Path) -> None:
+    log = new_log(LocalStorage(tmp_path))
+    epochs = [0, 2, 2, 4, 5]
+    made = [(*transaction(seqno),) for seqno in range(1, 6)]
+    write(
+        log,
+        [
+            [event._replace(epoch_number=epoch) for event in each]
+            for each, epoch in zip(made, epochs, strict=True)
+        ],
+        per_segment=1,
+    )
+    for first, gaps in enumerate([[5, 4, 2]] * 3 + [[5, 4]] * 2 + [[5]]):
+        log = Log(LocalStorage(tmp_path), "shop")
+        head = log.head()
+        assert head is not None
+        assert (head.first, [gap.seqno for gap in log.gaps(head)]) == (first, gaps)
+        (tmp_path / "shop" / key_of(first)).unlink()

@@ -123,6 +123,24 @@ def test_seqnos_that_are_left_out_are_in_no_run(tmp_path: Path) -> None:
         assert [run.is_last for run in runs] == [True] * bool(seqnos)
 
 
+def test_ids_are_read_for_whom_wants_them(tmp_path: Path) -> None:
+    book = Logbook(tmp_path)
+    book.add(rows(ORDERS), [rows(ITEMS), rows(ORDERS)])
+    with_ids = [run for run in flat(book.log.read_runs(1, 2)) if isinstance(run, RowRun)]
+    without = [run for run in flat(book.log.read_runs(1, 2, ids=False)) if isinstance(run, RowRun)]
+    first, second = (event.event_id for event in book.log.scan(1, 2) if event.fragno == 0)
+    assert [run.event_ids for run in with_ids] == [[first, second, second]] * 2
+    for one, other in zip(with_ids, without, strict=True):
+        assert other.batch.schema.names == [
+            name for name in one.batch.schema.names if name not in ("event_id", "gtid")
+        ]
+        assert (one.table_name, list(one.places), bytes(one.payload)) == (
+            other.table_name,
+            list(other.places),
+            bytes(other.payload),
+        )
+
+
 def test_a_change_of_the_definition_begins_a_run(tmp_path: Path) -> None:
     book = Logbook(tmp_path)
     book.add(rows(ORDERS), rows(WIDER, count=1), rows(ORDERS))
