@@ -178,10 +178,14 @@ class Assembler(Assembly):
         return None if self._gtid is None else self._start
 
     def end(self, reason: str) -> None:
-        """Ask for the end: at once, or behind the open transaction."""
+        """Ask for the end: at once, or behind the open transaction, or the one that is met again."""
         self._asked_to_end = reason
-        if self._gtid is None:
-            self.ended = reason
+        self._end_between()
+
+    def _end_between(self) -> None:
+        """Where no transaction is open."""
+        if self._gtid is None and self._expected is None:
+            self.ended = self._asked_to_end
 
     @property
     def unverified(self) -> DivergedError | None:
@@ -216,7 +220,8 @@ class Assembler(Assembly):
         yield from chain.from_iterable(ready)
         if self.fragments.whole:
             yield self._taken()
-        if len(self.fragments.keys) > _KNOWN_TABLES and self.fragments.forget_keys():
+        # Not between a table map and its rows.
+        if len(self.fragments.keys) > _KNOWN_TABLES and self._gtid is None and self.fragments.forget_keys():
             self._collector.forget_tables()
 
     def _taken(self) -> pa.Table:
@@ -389,9 +394,7 @@ class Assembler(Assembly):
         self._commit(event)
 
     def _on_payload(self, event: Event) -> None:
-        if self.skip:
-            self._commit(event)
-            return
+        """One that is passed over is read, too: the time of its end stands inside."""
         for inner in payload_events(event):
             self.take_event(inner)
         if self._gtid is not None:
@@ -422,8 +425,7 @@ class Assembler(Assembly):
         version = server_version(parse_format_description(event.body).server_version)
         self._without_gtids = version < _ANONYMOUS_GTIDS
         self._rollbacks.begin_file(version)
-        if self._asked_to_end:
-            self.ended = self._asked_to_end
+        self._end_between()
 
     def _on_incident(self, event: Event) -> NoReturn:
         raise UnsupportedError(

@@ -234,6 +234,9 @@ class Collector:
 
     def cut(self, mark: int) -> None:
         """Takes back all but the first `mark` fragments."""
+        if not mark:
+            self.forget()
+            return
         self._fragments.cut(max(0, mark - len(self._spool)))
         if mark < len(self._spool):
             self._rows -= self._spool.cut(mark)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from airflow_provider_tungsten.replicator.assembler import Assembler
 from airflow_provider_tungsten.replicator.errors import (
     StorageError,
     StorageUnavailableError,
+    TungstenError,
     WriteConflictError,
 )
 from airflow_provider_tungsten.replicator.schema.tables import Tables
 from airflow_provider_tungsten.replicator.storage import Storage
 from airflow_provider_tungsten.replicator.thl.segment import Head
+from airflow_provider_tungsten.replicator.thl.writer import LogWriter
 from airflow_provider_tungsten.replicator.xa import XaStore
 
 PROGRESS_SECONDS = 5.0
@@ -77,3 +80,18 @@ def storing(xa: XaStore, tables: Tables | None) -> Callable[[], None]:
             tables.keep()
 
     return store
+
+
+def append(writer: LogWriter, reader: Assembler) -> None:
+    """What was read whole, to the log.
+
+    :raises StorageError: also where what is kept is damaged. It is no error of the source's: nothing that was read behind what
+        could not be appended may be.
+    """
+    try:
+        writer.add_tables(reader.drain())
+        writer.commit(reader.resume)
+    except STORE_ERRORS:
+        raise
+    except TungstenError as error:
+        raise StorageError(str(error)) from error

@@ -25,6 +25,7 @@ from airflow_provider_tungsten.replicator.extraction import (
     STORE_ERRORS,
     ExtractResult,
     Progress,
+    append,
     storing,
     xa_store,
 )
@@ -140,8 +141,9 @@ def reposition(
             raise RangeError(
                 f"{thl.url} is empty: there is nothing to reposition; set source.start and extract"
             )
-        if (done := _gap_made_for(thl, head, reason)) is not None:
-            return done
+        for gap in thl.gaps(head):
+            if (gap.options or {}).get("reason") == reason:
+                return gap
         place = _begun(thl, source, service, start, token)
     before = head.resume
     # What was read as prepared is known behind the gap, too.
@@ -154,17 +156,6 @@ def reposition(
         writer.commit(resume)
     log.warning("repositioned", service=service.service, seqno=gap.seqno, **options)
     return gap
-
-
-def _gap_made_for(thl: Log, head: Head, reason: str) -> ThlEvent | None:
-    """The gap record with that reason; every epoch but the first begins with one."""
-    epoch = head.epoch_number
-    while epoch > thl.first_seqno():
-        first = thl.record(epoch)
-        if (first.options or {}).get("reason") == reason:
-            return first
-        epoch = thl.record(epoch - 1).epoch_number
-    return None
 
 
 def _move(before: Resume, after: Resume, reason: str) -> dict[str, str]:
@@ -354,7 +345,7 @@ class _Task:
             with open_dump(self._replica, place.file, position) as dump:
                 for chunk in dump:
                     for _ in reader.feed(dump.stream, chunk):
-                        self._append()
+                        append(self._writer, reader)
                     if self._over:
                         reader.end("max_seconds")
                     if self._stop():
@@ -370,15 +361,11 @@ class _Task:
             failure = DivergedError(
                 f"{reader.unverified}. Reading ended with: {failure or 'the end of the log'}"
             )
-        self._append()
+        append(self._writer, reader)
         if isinstance(failure, CorruptLogError) and _WAY_OUT not in str(failure):
             failure = CorruptLogError(f"{failure}. {_LOOK} {_WAY_OUT}")
         if failure is not None:
             raise failure
-
-    def _append(self) -> None:
-        self._writer.add_tables(self._reader.drain())
-        self._writer.commit(self._reader.resume)
 
     def _tell(self) -> None:
         now = time.monotonic()

@@ -24,6 +24,7 @@ from airflow_provider_tungsten.replicator.extraction import (
     STORE_ERRORS,
     ExtractResult,
     Progress,
+    append,
     storing,
     xa_store,
 )
@@ -175,7 +176,7 @@ class _Task:
             failure = error
         if failure is None or isinstance(failure, CorruptLogError | UnsupportedError):
             failure = reader.unverified or failure
-        self._append()
+        append(self._writer, reader)
         self._warnings = dump.warnings
         if isinstance(failure, CorruptLogError) and _COPY not in str(failure):
             failure = CorruptLogError(f"{failure}. The file may be damaged: {_COPY}{_WAY_OUT}")
@@ -184,7 +185,7 @@ class _Task:
     def _take_in(self, dump: FilesDump) -> None:
         for chunk in dump:
             for _ in self._reader.feed(dump.stream, chunk):
-                self._append()
+                append(self._writer, self._reader)
             now = time.monotonic()
             if now - self._began > self._source.limits.max_seconds:
                 self._reader.end("max_seconds")
@@ -196,10 +197,6 @@ class _Task:
         """Empty where it is MariaDB's, whose files do not tell what went before them in this way."""
         executed = parse_executed(self._reader.resume.gtid_executed)
         return executed if isinstance(executed, GtidSet) else GtidSet()
-
-    def _append(self) -> None:
-        self._writer.add_tables(self._reader.drain())
-        self._writer.commit(self._reader.resume)
 
     def _tell(self, now: float) -> None:
         if self._progress is None or now - self._told <= PROGRESS_SECONDS:

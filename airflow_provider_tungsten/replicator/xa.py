@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 from typing import IO, Any, NamedTuple, Protocol
@@ -162,7 +163,9 @@ class XaStore:
                 "behind its XA COMMIT with the DAG's parameter `reposition` and load its tables again"
             ) from error
         head = _read_head(file, place, xid)
-        return Prepared(head["event_id"], head["gtid"], head["rows"], _Stored(file, place, head["fragments"]))
+        fragments = _Stored(file, place, head["fragments"])
+        deque(fragments, maxlen=0)  # whether it is whole, before it counts as read
+        return Prepared(head["event_id"], head["gtid"], head["rows"], fragments)
 
 
 def _memory_of(prepared: Prepared) -> int:
@@ -237,7 +240,7 @@ def _exactly(file: IO[bytes], size: int, place: str) -> bytes:
 
 
 class _Stored:
-    """Fragments out of an object's copy, read once, from behind its head."""
+    """Fragments out of an object's copy, from behind its head."""
 
     on_disk = True
 

@@ -381,6 +381,8 @@ cdef class Assembly(EventSink):
         images = table.layout.images(event.body + at, event.body + event.size, buffer_of(event))
         if images < 0 or images % per_row:
             return False
+        if images == 0:
+            return True
         if table.keep is not None:
             kept = table.layout.kept_of(
                 event.body + at, event.body + event.size, buffer_of(event), images, table.keep
@@ -388,7 +390,7 @@ cdef class Assembly(EventSink):
             self._add_fragment(table.key, kind, images // per_row, kept)
         elif event.size - at > <size_t>self._group_bytes:
             self._add_fragment(table.key, kind, images // per_row, view_of(event, "").body[at:])
-        elif images:
+        else:
             self.fragments.append(table.key, kind, images // per_row, event.body + at, event.size - at)
         return True
 

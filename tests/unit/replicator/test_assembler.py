@@ -17,6 +17,7 @@ from airflow_provider_tungsten.replicator.thl import columns
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import XaStore
 from tests.unit.replicator.events import FILE, ONE_ROW, SECONDS, TABLE_MAP, UUID, Events
+from tests.unit.replicator.streams import bare, payload
 
 NEVER = Limits(10**9, 10**12, "mysql-bin.999999", 0)
 
@@ -249,6 +250,20 @@ def test_until_the_last_transaction_is_met_again_every_failure_means_diverged(ma
     assert again.unverified is None
 
 
+def test_a_compressed_transaction_without_a_commit_time_is_met_again(made: Events) -> None:
+    inside = Events(0)
+    end = inside.event(EventType.XID, bytes(8))._replace(timestamp=SECONDS - 1)
+    plain = bare([inside.query("BEGIN"), *inside.one_row(), end])
+    events = [made.gtid(), made.event(EventType.TRANSACTION_PAYLOAD, payload(plain, len(plain), 255))]
+    taking = assembler()
+    taking.take(events)
+    again = assembler(taking.resume)
+    again.take(events)
+    assert again.unverified is None
+    assert again.resume == taking.resume
+    assert drained(again) == []
+
+
 def test_transactions_that_were_executed_before_are_passed_over(made: Events) -> None:
     events = [*made.transaction(), *made.transaction(), *made.transaction()]
     kept = assembled(events, resume=Resume("server", FILE, 157, f"{UUID}:2"))
@@ -269,6 +284,18 @@ def test_an_end_that_is_asked_for_waits_for_the_open_transaction(made: Events) -
     idle = assembler()
     idle.end("max_seconds")
     assert idle.ended == "max_seconds"
+
+
+def test_an_end_that_is_asked_for_waits_until_the_last_transaction_was_met_again(made: Events) -> None:
+    events = [made.server(), *made.transaction()]
+    taking = assembler()
+    taking.take(events)
+    again = assembler(taking.resume)
+    again.end("stopped")
+    again.take(events[:1])
+    assert again.ended == ""
+    again.take([*events[1:], *made.transaction()])
+    assert (again.ended, again.unverified, again.transactions) == ("stopped", None, 0)
 
 
 def test_reading_ends_at_the_head_although_the_log_goes_on(made: Events) -> None:

@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from airflow_provider_tungsten.replicator import assembler as module
 from airflow_provider_tungsten.replicator.assembler import Assembler
+from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
+from airflow_provider_tungsten.replicator.collector import Collector
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.tables import TableFilter
 from airflow_provider_tungsten.replicator.records import Origin
 from airflow_provider_tungsten.replicator.storage import LocalStorage
 from airflow_provider_tungsten.replicator.thl.event import Resume, ThlEvent
 from airflow_provider_tungsten.replicator.xa import XaStore
-from tests.unit.replicator.events import FILE, UUID, Events
-from tests.unit.replicator.streams import binlogs, on_the_wire
+from tests.unit.replicator.events import FILE, ONE_ROW, ROWS, UUID, Events
+from tests.unit.replicator.streams import binlogs, on_the_wire, table_map
 from tests.unit.replicator.test_assembler import NEVER, drained
 
 SPOOL = 1000
@@ -93,6 +95,40 @@ def test_byte_by_byte_too() -> None:
         [made.server(), *made.transaction(), *made.transaction(), made.rotate("mysql-bin.000002")]
     )
     assert fed(log, [*range(len(log))]) == fed(log, [])
+
+
+@pytest.mark.parametrize("table", ["t", "less"], ids=["all columns", "a column excluded"])
+def test_an_event_without_rows_leaves_nothing(table: str) -> None:
+    made = Events(4)
+    name = table_map(1, table)
+    events = [made.server(), *made.begin(), made.event(EventType.TABLE_MAP, name)]
+    events.append(made.event(EventType.WRITE_ROWS, name[:6] + ROWS[6:]))
+    log = on_the_wire([*events, made.event(EventType.XID, bytes(8))])
+    kept, resume, *counts = fed(log, [])
+    assert (kept, counts[:2]) == ([], [0, 0])
+    assert isinstance(resume, Resume)
+    assert resume.position == len(log) + 4
+
+
+def test_tables_are_forgotten_wherever_the_log_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Events(4)
+    events = [made.server()]
+    for number in range(1, 6):
+        name = table_map(number, f"t{number}")
+        events += [*made.begin(), made.event(EventType.TABLE_MAP, name)]
+        events.append(made.event(EventType.WRITE_ROWS, name[:6] + ROWS[6:] + ONE_ROW))
+        events.append(made.event(EventType.XID, bytes(8)))
+    log = on_the_wire(events)
+    whole = fed(log, [])
+    monkeypatch.setattr(module, "_KNOWN_TABLES", 2)
+    forget, forgotten = Collector.forget_tables, list[int]()
+    monkeypatch.setattr(Collector, "forget_tables", lambda self: forgotten.append(1) or forget(self))
+    taking, found, stream = new(), list[ThlEvent](), EventStream(FILE, 4, framing="file")
+    for at in range(len(log)):
+        assert not list(taking.feed(stream, log[at : at + 1]))
+        found += drained(taking)
+    assert comparable(taking, found) == whole
+    assert forgotten
 
 
 @pytest.mark.parametrize("damage", ["a checksum", "an unknown event", "rows without their table"])

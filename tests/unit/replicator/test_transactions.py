@@ -177,6 +177,18 @@ def test_rows_on_disk_are_taken_back_too(made: Events) -> None:
     assert taking.rows == 5
 
 
+@pytest.mark.parametrize("spool_bytes", [10, 300, 1 << 20])
+def test_where_all_rows_are_taken_back_the_transaction_leaves_nothing(made: Events, spool_bytes: int) -> None:
+    taking = assembler(spool_bytes=spool_bytes)
+    events = [made.server(), *made.begin(), made.query("SAVEPOINT a")]
+    for number in range(1, 6):
+        events += [*row(made, number), made.query(f"SAVEPOINT s{number}")]
+    taking.take([*events, made.query("ROLLBACK TO a"), made.event(EventType.XID, bytes(8))])
+    taking.take(made.transaction())
+    assert [(event.seqno, event.rows) for event in drained(taking)] == [(1, 1)]
+    assert (taking.transactions, taking.rows) == (1, 1)
+
+
 # MariaDB
 
 
