@@ -246,14 +246,16 @@ def _catch_up(behind: int | None, hint: Hint | None, missing: _Missing) -> float
 
 
 def _gaps(branch: Branch, head: Head | None) -> list[Gap]:
-    """All that the log still holds: every epoch but the first begins with one."""
-    gaps: list[Gap] = []
-    epoch = head.epoch_number if head else 0
-    while head is not None and epoch > head.first:
-        record = branch.log.record(epoch)
-        reason = (record.options or {}).get("reason", "")
-        gaps.append(Gap(epoch, record.event_id, reason, branch.folder.exists(gap_key(epoch))))
-        epoch = branch.log.record(epoch - 1).epoch_number
+    """All that the log still holds."""
+    gaps = [
+        Gap(
+            record.seqno,
+            record.event_id,
+            (record.options or {}).get("reason", ""),
+            branch.folder.exists(gap_key(record.seqno)),
+        )
+        for record in (branch.log.gaps(head) if head else ())
+    ]
     return gaps[::-1]
 
 

@@ -204,6 +204,8 @@ class Chain:
         if previous is None and (low_water := read_low_water(self.log.storage)):
             previous = self._write(self._purged_plan(low_water, token), (), token)
             made.append(previous)
+            if len(made) >= limit:
+                return False
         begin = previous.last + 1 if previous else 0
         if begin > head.last:
             return False

@@ -215,7 +215,8 @@ def tokens(sql: str, dialect: Dialect) -> Iterator[Token]:
         if kind in ("skip", "version"):
             version = match["version"]
             if version and dialect.version is not None and int(version) > dialect.version:
-                at = sql.find("*/", at) + 2 or len(sql)
+                end = sql.find("*/", at)
+                at = len(sql) if end < 0 else end + 2
         elif kind == "backtick":
             yield Token("`", match["backtick"].replace("``", "`"), "backtick")
         elif kind == "double":

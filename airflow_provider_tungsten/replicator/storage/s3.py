@@ -157,6 +157,8 @@ class _RangedReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._size - self._position)
         size = left if size is None or size < 0 else min(size, left)
+        if not size:
+            return b""
         if size > self._most:
             self._position += size
             return self._fetch(self._position - size, size)

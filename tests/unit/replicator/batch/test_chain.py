@@ -264,6 +264,12 @@ def test_pending_is_what_lies_behind_the_position(planned: Logbook) -> None:
     assert spans(planned.chain().pending(7)) == []
 
 
+def test_a_position_may_be_the_logs_first_seqno(book: Logbook) -> None:
+    book.add(statement("truncate"))
+    assert spans(extend(book)) == [(0, 0), (1, 1)]
+    assert spans(book.chain().pending(0)) == [(1, 1)]
+
+
 @pytest.mark.parametrize("position", [3, 8])
 def test_a_position_that_is_no_batchs_end_is_refused(planned: Logbook, position: int) -> None:
     with pytest.raises(GapError, match=f"position {position}"):
@@ -286,6 +292,7 @@ def test_every_batch_lies_in_exactly_one_of_adjoining_intervals(planned: Logbook
     assert interval(2, 4.5) == (3, 4)
     assert interval(4.5, 5.5) is None
     assert interval(5.5, 9) == (5, 7)
+    assert interval(6, 7) == (7, 7)
     assert interval(9, 10) is None
 
 
@@ -343,7 +350,8 @@ def test_an_applier_that_begins_on_a_purged_log_asks_for_the_state_of_its_target
     ):
         extend(book)
     book.chain().acknowledge_gap(1, "t")
-    purged, plan = extend(book)
+    (purged,) = extend(book, limit=1)
+    (plan,) = extend(book)
     assert (purged.first, purged.last, purged.effect, purged.transactions) == (0, 1, "records", 0)
     assert (purged.event_id, plan.previous_event_id) == (event_id("bin.000001", 101),) * 2
     assert (plan.first, plan.last, plan.transactions) == (2, 2, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import classify, redact
+from airflow_provider_tungsten.replicator.filters.tokens import Dialect, tokens
 
 T = ("shop", "t")
 
@@ -163,3 +164,12 @@ def test_a_statement_of_too_many_words_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="more than 400000 words"):
         classify(f"CREATE TABLE t ({words})", "shop")
     assert classify(f"CREATE PROCEDURE p () SELECT {words}", "shop").effect == "none"
+
+
+def test_a_comment_for_newer_servers_ends_where_it_is_closed_or_the_statement_does() -> None:
+    def words(sql: str) -> list[str]:
+        return [token.text for token in tokens(sql, Dialect(version=80034))]
+
+    assert words("/*!80035 DROP*/TRUNCATE t") == ["TRUNCATE", "t"]
+    assert words("/*!80034 DROP*/TABLE t") == ["DROP", "TABLE", "t"]
+    assert words("/*!80035*/") == words("/*!80035 DROP") == words("/*!80035") == []
