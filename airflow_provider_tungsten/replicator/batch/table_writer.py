@@ -27,7 +27,6 @@ from airflow_provider_tungsten.replicator.binlog.rows import (
     Workspace,
 )
 from airflow_provider_tungsten.replicator.errors import (
-    ConfigurationError,
     CorruptLogError,
     DataError,
     TungstenError,
@@ -36,13 +35,6 @@ from airflow_provider_tungsten.replicator.filters.rows import RowFilters
 from airflow_provider_tungsten.replicator.thl.runs import RowRun
 
 logger = structlog.get_logger(__name__)
-
-
-def replanned(plan: Plan, what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"batch {plan.first}–{plan.last} was planned while the applier's include and exclude rules left a table out that they take "
-        f"now: {what}, and the batch is not cut there. Exclude the table again until position {plan.last} is applied"
-    )
 
 
 @dataclass(slots=True)
@@ -98,11 +90,6 @@ class TableWriter:
         :raises SentinelCollision: a value equals the text that stands for NULL.
         """
         self._encoder.workspace = workspace
-        if run.definition != self._definition:
-            raise replanned(
-                self._plan,
-                f"{self._table.logged.name} changes its definition at seqno {run.seqnos[run.places[0]]}",
-            )
         if self._rows is not None:
             try:
                 run = self._rows.filtered(run)

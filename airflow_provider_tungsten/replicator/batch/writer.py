@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Lock
@@ -26,7 +26,7 @@ from airflow_provider_tungsten.replicator.batch.parts import Parts
 from airflow_provider_tungsten.replicator.batch.settings import ApplierSettings
 from airflow_provider_tungsten.replicator.batch.skips import reopen
 from airflow_provider_tungsten.replicator.batch.spans import included_statement, statement_tables
-from airflow_provider_tungsten.replicator.batch.table_writer import TableWriter, replanned
+from airflow_provider_tungsten.replicator.batch.table_writer import TableWriter
 from airflow_provider_tungsten.replicator.batch.tables import AppliedTables
 from airflow_provider_tungsten.replicator.binlog.rows import (
     NULL_CANDIDATES,
@@ -35,6 +35,7 @@ from airflow_provider_tungsten.replicator.binlog.rows import (
     Workspace,
 )
 from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
     DataError,
     DivergedError,
 )
@@ -111,6 +112,13 @@ def _check_log(log: Log, plan: Plan) -> None:
         )
 
 
+def _replanned(plan: Plan, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"batch {plan.first}–{plan.last} was planned while the applier's include and exclude rules left a table out that they take "
+        f"now: {what}, and the batch is not cut there. Exclude the table again until position {plan.last} is applied"
+    )
+
+
 class _Batch:
     """One writing of a batch: a pass over the log, and another one for each table whose NULL sentinel met a value."""
 
@@ -141,6 +149,7 @@ class _Batch:
         self._workspaces = [Workspace() for _ in range(threads)]
         self._lock = Lock()
         self._rows = self._reported = 0
+        self._definitions: dict[TableName, str] = {}
         self._candidates: dict[TableName, int] = defaultdict(int)
         self._truncated: dict[TableName, TableBatch] = {}
 
@@ -166,6 +175,7 @@ class _Batch:
                     self._check_statement(runs)
                     continue
                 todo = deque(run for run in runs if self._is_wanted(run, only))
+                self._check_definitions(todo)
                 del runs  # or their rows would be in memory beside the next
                 others = self._workspaces[1 : len(todo)]
                 helping = [pool.submit(self._take, todo, each, done, collided) for each in others]
@@ -179,6 +189,16 @@ class _Batch:
     def _is_wanted(self, run: RowRun, only: set[TableName] | None) -> bool:
         name = (run.schema_name, run.table_name)
         return (only is None or name in only) and self._tables.includes(*name)
+
+    def _check_definitions(self, runs: Iterable[RowRun]) -> None:
+        """A table has one in a batch, and so one run among those that are written at the same time."""
+        for run in runs:
+            if (
+                self._definitions.setdefault((run.schema_name, run.table_name), run.definition)
+                != run.definition
+            ):
+                place = f"{run.schema_name}.{run.table_name} changes its definition at seqno {run.seqnos[run.places[0]]}"
+                raise _replanned(self._plan, place)
 
     def _take(
         self,
@@ -278,7 +298,7 @@ class _Batch:
             return
         effect = included_statement(event, self._tables)
         if effect is not None and self._plan.first != self._plan.last:
-            raise replanned(self._plan, f"seqno {event.seqno} is a statement on one of the applier's tables")
+            raise _replanned(self._plan, f"seqno {event.seqno} is a statement on one of the applier's tables")
         if effect == "truncate":
             for schema, table in statement_tables(event):
                 if self._tables.includes(schema, table):

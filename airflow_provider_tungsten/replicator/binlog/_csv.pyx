@@ -79,6 +79,8 @@ cdef class CsvEncoder(Header):
 
     @workspace.setter
     def workspace(self, Workspace workspace not None):
+        if self._borrows:
+            raise RuntimeError("an encoder at work keeps its workspace")
         self._workspace = workspace
 
     def encode(

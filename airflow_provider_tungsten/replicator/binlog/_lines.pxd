@@ -64,7 +64,8 @@ cdef class Workspace:
 
 cdef class Lines(Values):
     cdef Workspace _workspace
-    # The workspace's buffers while they are borrowed.
+    # Its buffers while they are borrowed.
+    cdef bint _borrows
     cdef Buffer _out
     cdef Buffer _plain
     cdef Buffer _spare

@@ -210,11 +210,11 @@ cdef class Lines(Values):
         return field
 
     cdef int _borrow(self) except -1:
-        if self._workspace.busy:
-            raise RuntimeError("encoders of one workspace work for one thread at a time")
+        if self._borrows or self._workspace.busy:
+            raise RuntimeError("an encoder, and encoders of one workspace, work for one thread at a time")
         if not (reserve(&self._workspace.scratch, 1) and reserve(&self._workspace.plain, PLAIN_ROOM)):
             raise MemoryError()
-        self._workspace.busy = True
+        self._workspace.busy = self._borrows = True
         self._paced.step = self._workspace.step
         self._out, self._scratch = self._workspace.out, self._workspace.scratch
         self._plain, self._spare = self._workspace.plain, self._workspace.spare
@@ -254,7 +254,7 @@ cdef class Lines(Values):
         self._workspace.plain, self._workspace.spare = self._plain, self._spare
         # Others may give them back: what is paged out must be one's own.
         self._out = self._scratch = self._plain = self._spare = nothing
-        self._workspace.busy = False
+        self._workspace.busy = self._borrows = False
 
     cdef dict _conversions(self):
         counts = self._transforms.take_conversions()

@@ -361,6 +361,18 @@ def test_a_table_that_the_plan_left_out_is_not_taken_in_behind_it(
     assert [table.table for table in write(book, plan, exclude=["shop.orders"]).tables] == ["items"]
 
 
+@pytest.mark.usefixtures("hasty")
+def test_two_definitions_of_a_table_are_never_written_at_the_same_time(
+    book: Logbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(2, monkeypatch)
+    many = rows(ORDERS, *[(number, "x" * 100) for number in range(1000)])
+    book.add(*[many] * 50, rows(WIDER, count=1), rows(ITEMS))
+    (plan,) = plans(book, exclude=["shop.orders"])
+    with pytest.raises(ConfigurationError, match="shop.orders changes its definition at seqno 51,"):
+        write(book, plan)
+
+
 def test_excluded_tables_and_columns_never_reach_a_file(book: Logbook) -> None:
     settings = {"exclude": ["shop.items"], "exclude_columns": ["shop.orders.note"]}
     book.add(rows(ORDERS, (1, "secret")), rows(ITEMS, (2, "secret")))

@@ -140,6 +140,25 @@ def test_buffers_that_are_at_work_are_not_lent_again() -> None:
     assert other.titles(["t"]) == b"t\n"
 
 
+def test_an_encoder_at_work_neither_works_twice_nor_changes_its_workspace() -> None:
+    def meddle(value: str | None) -> str | None:
+        for use in (
+            lambda: setattr(encoder, "workspace", Workspace()),
+            lambda: encoder.titles(["x" * 10_000]),
+            lambda: encoder.encode(b"", "insert", seqno=1, row_id=1, commit_ts=0),
+        ):
+            with pytest.raises(RuntimeError, match="at work|one thread at a time"):
+                use()
+        return value
+
+    output = Output((OutputColumn(True, (Transform("python", "x.y", call=meddle),)),))
+    encoder = CsvEncoder(table(TEXT), [], key=[], output=output)
+    written = encoder.encode(image(text("kept")), "insert", seqno=1, row_id=1, commit_ts=0)
+    assert written.csv == b"kept\n"
+    encoder.workspace = Workspace()
+    assert encoder.titles(["t"]) == b"t\n"
+
+
 def test_an_update_is_the_old_row_deleted_and_the_new_one_inserted() -> None:
     encoder = CsvEncoder(table(INT), ["opcode", "row_id"])
     payload = b"".join(image(number(value)) for value in (1, 2, 3, 4))
