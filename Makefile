@@ -36,7 +36,7 @@ demo: setup ## Run the whole stack and watch rows arrive; ONCE=1 ends after a mi
 	$(BIN)/python -m tests.stack.demo $(if $(ONCE),--once)
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --max-worker-restart=0
 
 bench: setup ## Run the benchmarks; figures go to build/bench.json
 	$(BIN)/python -m tests.benchmarks
