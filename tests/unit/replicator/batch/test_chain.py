@@ -31,11 +31,6 @@ from airflow_provider_tungsten.replicator.thl.settings import Retention
 from tests.unit.replicator.batch.logs import ITEMS, WIDER, Logbook, gap, heartbeat, position, rows, statement
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Logbook:
-    return Logbook(tmp_path)
-
-
 def extend(
     book: Logbook, limit: int = 1000, waiting: bool = False, through: int | None = None, **applier: Any
 ) -> list[Plan]:

@@ -40,11 +40,6 @@ MOVED = {
 }
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Logbook:
-    return Logbook(tmp_path)
-
-
 def plans(book: Logbook, *filters: dict[str, Any]) -> list[Plan]:
     return book.chain(filters=filters).extend(token="planner", limit=100, waiting=False)
 

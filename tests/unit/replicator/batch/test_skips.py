@@ -27,11 +27,6 @@ from airflow_provider_tungsten.replicator.storage import open_storage
 from tests.unit.replicator.batch.logs import ITEMS, LOOSE, ORDERS, Logbook, gap, position, rows, statement
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Logbook:
-    return Logbook(tmp_path)
-
-
 def branch(book: Logbook) -> Branch:
     chain, settings = book.chain(), book.service.appliers["redshift"]
     return Branch(
