@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
 from airflow_provider_tungsten.replicator.binlog.definition import Column
-from airflow_provider_tungsten.replicator.binlog.output import Transform
+from airflow_provider_tungsten.replicator.binlog.output import DropOnValue, Transform
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.filters import settings
 from airflow_provider_tungsten.replicator.filters.draft import Draft
@@ -75,9 +76,28 @@ def _numbers(draft: Draft, each: settings.EnumToString | settings.SetToString, k
             raise UnsupportedError(
                 f"{draft.logged.name}: filter {each.filter} comes behind one that saw {found.name} as a label; put it in front"
             )
+        draft.dropped = [
+            _by_number(rule, draft.logged.columns[rule.column]) if rule.column == found.index else rule
+            for rule in draft.dropped
+        ]
         type_, code = _NUMBERS[kind]
         number = Column(found.name, type_, code, unsigned=True, nullable=found.column.nullable)
         found.become(number, Transform("number"))
+
+
+def _by_number(rule: DropOnValue, column: Column) -> DropOnValue:
+    """The same rule where an ENUM or SET is read as its number."""
+    return replace(rule, texts=tuple(_numbers_of(rule.texts, column)))
+
+
+def _numbers_of(labels: Iterable[str], column: Column) -> Iterator[str]:
+    for label in labels:
+        if not label:
+            yield "0"
+        chosen = label.split(",") if column.type == "set" else [label]
+        places = [place for place, member in enumerate(column.members) if member in chosen]
+        if [column.members[place] for place in places] == chosen:
+            yield str(sum(1 << place for place in places) if column.type == "set" else places[0] + 1)
 
 
 @apply.register
@@ -104,7 +124,8 @@ def _is_wide(column: Column) -> bool:
 
 def _with_room(column: Column, constant: str) -> Column:
     """A column of text as it is, if the constant fits."""
-    if column.type in ("char", "varchar") and len(constant) <= (column.length or 0):
+    holds = column.charset == "utf8mb4" or constant.isascii()
+    if column.type in ("char", "varchar") and holds and len(constant) <= (column.length or 0):
         return column
     if column.type in TEXTS and len(constant.encode()) <= (column.length or 0):
         return column

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
 from airflow_provider_tungsten.replicator.errors import ConfigurationError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters import pipeline
 from airflow_provider_tungsten.replicator.filters.draft import Draft
@@ -63,6 +64,15 @@ def sql_type(draft: Draft, name: str) -> str:
 )
 def test_a_changed_column_gets_a_type_that_fits(each: dict[str, Any], column: str, type_: str) -> None:
     assert sql_type(filtered(each), column) == type_
+
+
+@pytest.mark.parametrize(("charset", "type_"), [("ascii", "VARCHAR(8)"), ("utf8mb4", "VARCHAR(12)")])
+def test_a_constant_beyond_the_columns_character_set_has_room(charset: str, type_: str) -> None:
+    code = Column("code", "char", 254, length=3, charset=charset)
+    draft = filtered(
+        mask("*.*.code", constant="é😀"), table=replace(CUSTOMERS, columns=(code,), primary_key=())
+    )
+    assert sql_type(draft, "code") == type_
 
 
 def test_values_go_through_the_filters_in_the_order_written() -> None:
@@ -195,3 +205,31 @@ def test_what_cannot_be_imported_or_called_stops(name: str) -> None:
 def test_filters_that_read_the_log_stand_in_front_of_those_that_change_values(each: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedError, match="put it in front"):
         filtered(mask("*.*.born,*.*.kind", keep_last=3), {**each, "columns": "*.*.born,*.*.kind"})
+
+
+@pytest.mark.parametrize(
+    ("column", "labels", "left"),
+    [
+        ("kind", ["b", "1"], ["0,0", "1,1", "3,3"]),
+        ("kind", [""], ["1,1", "2,2"]),
+        ("flags", ["x,y", "y,x", "2"], ["0,0", "1,1", "2,2"]),
+        ("flags", [""], ["1,1", "2,2", "3,3"]),
+    ],
+)
+def test_droponvalue_knows_labels_of_columns_that_become_numbers(
+    column: str, labels: list[str], left: list[str]
+) -> None:
+    kind = Column("kind", "enum", 247, 256, charset="utf8mb4", members=("a", "b", ""))
+    flags = Column("flags", "set", 248, 256, charset="utf8mb4", members=("x", "y"))
+    table = replace(CUSTOMERS, columns=(kind, flags), primary_key=())
+    drop = {"schema": "*", "table": "*", "column": column, "values": labels}
+    draft = filtered(
+        {"filter": "droponvalue", "definitions": [drop]},
+        {"filter": "enumtostring", "keep_numbers": True},
+        {"filter": "settostring", "keep_numbers": True},
+        table=table,
+    )
+    encoder = CsvEncoder(table, ["opcode"], output=draft.output())
+    images = b"".join(bytes((0, number, number)) for number in range(4))
+    lines = bytes(encoder.encode(images, "insert", seqno=1, row_id=1, commit_ts=0).csv).decode().splitlines()
+    assert lines == [f"I,{numbers}" for numbers in left]
