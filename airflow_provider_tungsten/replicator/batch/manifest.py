@@ -103,6 +103,8 @@ class TableBatch:
     :param copy_manifest: object name of the COPY manifest below the applier's folder; '' when there are no files, and for
         targets that read without one.
     :param truncate: the live table is emptied (and there are no files).
+    :param own: columns and values of the rows that are meant by that, where other schemas have theirs in the same table; else
+        all are.
     :param conversions: values that were changed on their way, by what was done to them.
     """
 
@@ -114,6 +116,7 @@ class TableBatch:
     copy_manifest: str
     parts: tuple[Part, ...] = ()
     truncate: bool = False
+    own: dict[str, str] = field(default_factory=dict)
     conversions: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -59,6 +59,10 @@ class AppliedTables:
         assert name is not None
         return name
 
+    def own_rows(self, schema: str, table: str) -> dict[str, str]:
+        """Columns and values at the target that tell an included table's rows from those of other schemas in the same table."""
+        return pipeline.own_rows(self._filters, schema, table)
+
     def _applied(self, definition: str) -> AppliedTable:
         """The table behind a definition's JSON.
 

@@ -303,6 +303,7 @@ class _Batch:
             for schema, table in statement_tables(event):
                 if self._tables.includes(schema, table):
                     name = self._tables.target(schema, table)
+                    own = self._tables.own_rows(schema, table)
                     self._truncated[name] = TableBatch(
-                        *name, event.definition or "", {}, "", "", truncate=True
+                        *name, event.definition or "", {}, "", "", truncate=True, own=own
                     )

@@ -7,9 +7,10 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
+from airflow_provider_tungsten.replicator.binlog.constants import ColumnType
+from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.filters import settings, structure, values
-from airflow_provider_tungsten.replicator.filters.draft import Draft
+from airflow_provider_tungsten.replicator.filters.draft import Draft, Field
 from airflow_provider_tungsten.replicator.filters.salt import salt
 from airflow_provider_tungsten.replicator.filters.settings import Filters
 
@@ -29,6 +30,26 @@ def apply(filters: Filters, logged: TableDefinition, hidden: Collection[str] = (
     for each in filters:
         structure.apply(each, draft)
     return draft
+
+
+def own_rows(filters: Filters, schema: str, table: str) -> dict[str, str]:
+    """What tells the table's rows from those of other schemas in one table of the target: columns of the key that filters made,
+    and the values they have.
+
+    :param filters: complete ones, see :mod:`.files`.
+    """
+    unknown = Field(Column("", "int", ColumnType.LONG), 0)
+    draft = Draft(TableDefinition(schema, table, ()), schema, table, [], [unknown])
+    for each in filters:
+        if isinstance(each, settings.CustomPkey):
+            for entry in each.definitions:
+                if (entry.schema_, entry.table) == (draft.schema, draft.table):
+                    draft.key = [unknown, *(found for found in draft.fields if found.name in entry.columns)]
+        elif isinstance(
+            each, settings.Rename | settings.CaseTransform | settings.DropColumn | settings.RowAddDbName
+        ):
+            structure.apply(each, draft)
+    return {found.name: str(found.value) for found in draft.key if found is not unknown}
 
 
 def fingerprint(filters: Filters) -> str:

@@ -124,7 +124,7 @@ class Target:
         if table.truncate:
             # One that has never been loaded may not be there.
             if self._columns(live):
-                self._session.execute(merge.empty(live), doing=doing)
+                self._session.execute(merge.empty(live, table.own), doing=doing)
             return
         definition, header = TableDefinition.from_json(table.definition), Header(manifest.header)
         self._session.execute(merge.empty(stage), doing=doing)

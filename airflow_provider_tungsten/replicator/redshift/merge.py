@@ -5,7 +5,7 @@ Pure functions to SQL text that Redshift understands; :mod:`.load` runs them in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
@@ -46,9 +46,13 @@ def copy(
     )
 
 
-def empty(relation: Relation) -> str:
-    """DELETE, since TRUNCATE commits."""
-    return f"DELETE FROM {relation.sql}"
+def empty(relation: Relation, own: Mapping[str, str] | None = None) -> str:
+    """DELETE, since TRUNCATE commits.
+
+    :param own: columns and values of the rows that go; none: all do.
+    """
+    condition = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in (own or {}).items())
+    return f"DELETE FROM {relation.sql}" + (f" WHERE {condition}" if condition else "")
 
 
 # COPY makes NULL of the empty value of a VARBYTE column. Where such a column may be NULL too, and its values are too long to

@@ -40,6 +40,14 @@ MOVED = {
 }
 
 
+def key(table: str, *columns: str) -> dict[str, Any]:
+    schema = "crm" if table == "deals" else "shop"
+    return {
+        "filter": "custompkey",
+        "definitions": [{"schema": schema, "table": table, "columns": columns}],
+    }
+
+
 def plans(book: Logbook, *filters: dict[str, Any]) -> list[Plan]:
     return book.chain(filters=filters).extend(token="planner", limit=100, waiting=False)
 
@@ -78,6 +86,29 @@ def test_truncate_of_a_renamed_table_empties_the_renamed_one(book: Logbook) -> N
     assert write(book, second, MOVED).tables[0].table == "deals"
 
 
+@pytest.mark.parametrize(
+    ("filters", "own"),
+    [
+        ([MOVED], {}),
+        ([{"filter": "rowadddbname"}, MOVED], {"dbname": "shop"}),
+        ([{"filter": "rowadddbname", "addkey": False}], {}),
+        ([{"filter": "rowadddbname", "fieldname": "db"}, {"filter": "casetransform"}], {"DB": "shop"}),
+        ([{"filter": "rowadddbname"}, key("orders", "id")], {}),
+        (
+            [{"filter": "rowadddbname", "addkey": False}, MOVED, key("deals", "id", "dbname")],
+            {"dbname": "shop"},
+        ),
+    ],
+)
+def test_truncate_is_meant_for_the_schemas_own_rows_alone(
+    book: Logbook, filters: list[dict[str, Any]], own: dict[str, str]
+) -> None:
+    book.add(statement("truncate"))
+    *_, plan = plans(book, *filters)
+    (share,) = write(book, plan, *filters).tables
+    assert (share.truncate, share.own) == (True, own)
+
+
 @pytest.mark.parametrize("effect", ["moves_rows", "unknown", "truncate", "create"])
 def test_statements_on_tables_that_are_not_replicated_cut_and_stop_nothing(
     book: Logbook, effect: str
@@ -99,12 +130,9 @@ def test_two_tables_of_one_name_stop_planning(book: Logbook) -> None:
 
 def test_custompkey_lets_a_table_without_a_key_through(book: Logbook) -> None:
     book.add(rows(LOOSE, (1, "a")))
-    key = {
-        "filter": "custompkey",
-        "definitions": [{"schema": "shop", "table": "loose", "columns": ["note", "id"]}],
-    }
-    (plan,) = plans(book, key)
-    (share,) = write(book, plan, key).tables
+    named = key("loose", "note", "id")
+    (plan,) = plans(book, named)
+    (share,) = write(book, plan, named).tables
     assert TableDefinition.from_json(share.definition).primary_key == ("note", "id")
 
 

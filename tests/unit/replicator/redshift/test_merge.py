@@ -73,6 +73,10 @@ def test_the_probe_tells_empty_from_null() -> None:
 
 def test_empty_is_no_truncate() -> None:
     assert merge.empty(LIVE) == 'DELETE FROM "shop"."items"'
+    own = {"dbname": "o'shop", "region": "eu"}
+    assert merge.empty(LIVE, own) == (
+        """DELETE FROM "shop"."items" WHERE "dbname" = 'o''shop' AND "region" = 'eu'"""
+    )
 
 
 def test_delete_on_a_number() -> None:
