@@ -85,6 +85,7 @@ SUPPORTED = frozenset(_CHARSETS) - {"binary"} | {"utf8"}
 """Of text and of labels. Columns of bytes have none; labels in ``binary`` are not known to be text. ``utf8`` is what
 servers before MySQL 8.0.30 and MariaDB 10.6 call utf8mb3 in their catalog."""
 
+_LAST_OF_BMP = "\uffff"
 _UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8", "binary"})
 
 # MariaDB's own collations: those that do not pad with blanks stand 1024 behind those that do (`MY_NOPAD_ID`), some more
@@ -143,6 +144,30 @@ def decoder(charset: str) -> Charset | None:
     found = _CHARSETS[charset]
     characters = units(charset, found.codec, found.max_bytes) if found.form is Form.TABLE else ()
     return Charset(charset, found.form, characters)
+
+
+@cache
+def _characters(charset: str) -> frozenset[str]:
+    found = _CHARSETS[charset]
+    return frozenset(character for _, character in units(charset, found.codec, found.max_bytes))
+
+
+def stored(text: str, charset: str) -> str:
+    """What of a text is left in a character set: MySQL takes a question mark for what that lacks.
+
+    :raises KeyError: no such character set.
+    """
+    if text.isascii() and charset != "swe7":
+        return text
+    if charset in ("utf8mb3", "utf8", "ucs2"):
+        return "".join(character if character <= _LAST_OF_BMP else "?" for character in text)
+    if charset in _UTF8 or _CHARSETS[charset].form is not Form.TABLE:
+        return text
+    held = _characters(charset)
+    whole = charset == "gb18030"
+    return "".join(
+        character if character in held or (whole and character > _LAST_OF_BMP) else "?" for character in text
+    )
 
 
 def decode(raw: bytes, charset: str | None, escape: bool = False) -> str:

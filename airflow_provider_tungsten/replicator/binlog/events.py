@@ -361,9 +361,18 @@ def _query(thread_id: int, error_code: int, variables: bytes, schema: bytes, sql
     # Bytes that are wrong in the client's character set can only stand in a comment or a literal: MySQL itself
     # refuses them in a name. They must not stop the log.
     cut = len(sql) > _LONGEST_STATEMENT
-    text = charsets.decode(bytes(sql[:_BEGINNING] if cut else sql).rstrip(b"\0"), charset, escape=True)
+    raw = bytes(sql[:_BEGINNING] if cut else sql).rstrip(b"\0")
+    text = charsets.decode(raw, None if _is_the_servers_own(raw) else charset, escape=True)
     return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables, cut)
 
+
+def _is_the_servers_own(sql: bytes) -> bool:
+    """A table made by a SELECT, or with a key that the server adds: MySQL logs a statement that it wrote itself, in UTF-8
+    whatever the client speaks."""
+    return sql.startswith(b"CREATE TABLE `") and (sql.endswith(b"START TRANSACTION") or _GENERATED_KEY in sql)
+
+
+_GENERATED_KEY = b"(\n  `my_row_id` bigint unsigned NOT NULL AUTO_INCREMENT /*!80023 INVISIBLE */"
 
 # Code of a status variable → bytes of its value (`Query_event::Query_event_post_header`). Those in front of the
 # character set, in the order in which MySQL writes them; catalog (6) has its length in front.

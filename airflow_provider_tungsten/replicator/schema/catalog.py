@@ -141,7 +141,7 @@ class Catalog:
         if isinstance(statement, CreateTable):
             self._create(statement, place)
         elif isinstance(statement, AlterTable):
-            self._alter(statement)
+            self._alter(statement, session)
         elif isinstance(statement, RenameTables):
             for old, new in statement.pairs:
                 self._rename(old, new)
@@ -171,11 +171,12 @@ class Catalog:
         else:
             self._tables[key] = created(statement, self._charset(statement.table[0]))
 
-    def _alter(self, statement: AlterTable) -> None:
+    def _alter(self, statement: AlterTable, session: Session) -> None:
         key = self._key(statement.table)
         table = self._tables.get(key)
         if isinstance(table, TableSchema):
-            self._tables[key] = altered(table, statement, self._charset(statement.table[0]))
+            default = self._charset(session.schema) if session.schema else session.server_charset
+            self._tables[key] = altered(table, statement, default)
         if statement.new_name is not None:
             self._rename(statement.table, statement.new_name)
 

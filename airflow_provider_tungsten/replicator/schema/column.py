@@ -50,6 +50,7 @@ class ColumnSpec:
     :param charset: of text, ENUM and SET; ``UNKNOWN`` where nothing tells it; None for other types.
     :param length, scale: as in :class:`Column`, except that those of TEXT and BLOB follow from their type.
     :param virtual: generated and not stored; such a column makes no key's columns a primary key.
+    :param invisible, auto_increment: tell a key that the server made itself.
     """
 
     name: str
@@ -61,6 +62,8 @@ class ColumnSpec:
     scale: int = 0
     nullable: bool = True
     virtual: bool = False
+    invisible: bool = False
+    auto_increment: bool = False
 
     @property
     def octets(self) -> int:
@@ -166,9 +169,8 @@ def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
         octets = spec.length * _max_bytes(charset)
         if charset == "binary" and not all(member.isascii() for member in spec.members):
             raise NotUnderstoodError(f"labels of {spec.name} in the character set binary")
-        # MySQL takes trailing blanks from labels.
         members = (
-            spec.members if charset == "binary" else tuple(member.rstrip(" ") for member in spec.members)
+            spec.members if charset == "binary" else tuple(_label(member, charset) for member in spec.members)
         )
         spec = replace(spec, charset=charset, members=members)
         if charset == "binary" and spec.type in _BINARY:
@@ -178,6 +180,11 @@ def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
     elif spec.type in ("varchar", "varbinary") and octets > MAX_VARCHAR_BYTES:
         spec = replace(spec, type=_fitting(TEXTS if spec.type == "varchar" else BLOBS, octets), length=0)
     return spec
+
+
+def _label(text: str, charset: str) -> str:
+    """MySQL takes trailing blanks from labels, and a question mark for what their character set lacks."""
+    return charsets.stored(text, charset).rstrip(" ") if charset else text.rstrip(" ")
 
 
 def converted(spec: ColumnSpec, charset: str) -> ColumnSpec:

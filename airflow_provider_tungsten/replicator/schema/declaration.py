@@ -40,7 +40,7 @@ _KEY_WORDS = frozenset(
 _CHARSET_ATTRIBUTES = {"ASCII": "latin1", "UNICODE": "ucs2", "BYTE": "binary"}
 _ALIASES = {"utf8": "utf8mb3"}
 # Attributes that change nothing of what is known of a column, with the number of words behind them.
-_IDLE_ATTRIBUTES = {"VISIBLE": 0, "INVISIBLE": 0, "COLUMN_FORMAT": 1, "STORAGE": 1, "SRID": 1, "ENFORCED": 0}
+_IDLE_ATTRIBUTES = {"VISIBLE": 0, "COLUMN_FORMAT": 1, "STORAGE": 1, "SRID": 1, "ENFORCED": 0}
 
 
 class Part(NamedTuple):
@@ -247,7 +247,9 @@ class _Declared:
             charset = "utf8mb3"
             word = reader.next() if word == "NATIONAL" else word.removeprefix("N")
         if word in ("CHAR", "CHARACTER"):
-            varying = reader.skip("VARYING") or (charset != UNKNOWN and reader.skip("VARCHAR"))
+            varying = reader.skip("VARYING") or (
+                charset != UNKNOWN and reader.skip_any("VARCHAR", "VARCHARACTER")
+            )
             word = "VARCHAR" if varying else "CHAR"
         kind = {"VARCHARACTER": "varchar"}.get(word, word.lower())
         if kind not in ("char", "varchar", "binary", "varbinary"):
@@ -308,6 +310,10 @@ class _Declared:
 
     def _on_auto_increment(self) -> None:
         self._null = False
+        self._spec = replace(self._spec, auto_increment=True)
+
+    def _on_invisible(self) -> None:
+        self._spec = replace(self._spec, invisible=True)
 
     def _on_serial(self) -> None:
         self._reader.expect("DEFAULT", "VALUE")
@@ -368,6 +374,7 @@ _ATTRIBUTES: dict[str, Callable[[_Declared], None]] = {
     "DEFAULT": _Declared._on_default,
     "ON": _Declared._on_on,
     "AUTO_INCREMENT": _Declared._on_auto_increment,
+    "INVISIBLE": _Declared._on_invisible,
     "SERIAL": _Declared._on_serial,
     "PRIMARY": _Declared._on_primary,
     "KEY": _Declared._on_primary,

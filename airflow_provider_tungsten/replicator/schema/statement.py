@@ -50,6 +50,7 @@ class AlterTable:
 
     :param dropped_keys: by name; also constraints that are no keys.
     :param convert, charset: '' where none is named.
+    :param shown: columns that are SET VISIBLE or INVISIBLE.
     """
 
     table: Table
@@ -62,6 +63,7 @@ class AlterTable:
     convert: str = ""
     charset: str = ""
     new_name: Table | None = None
+    shown: list[tuple[str, bool]] = field(default_factory=list)
 
 
 @dataclass
@@ -143,7 +145,7 @@ def _drop(reader: Reader) -> DropTables:
 def _database(verb: str, reader: Reader) -> Database:
     exists = reader.skip("IF", "NOT", "EXISTS") or reader.skip("IF", "EXISTS")
     options = ("CHARACTER", "CHARSET", "CHAR", "COLLATE", "DEFAULT", "ENCRYPTION", "READ", "UPGRADE", "")
-    name = reader.schema if reader.peek() in options else reader.name()
+    name = reader.schema if verb == "ALTER" and reader.peek() in options else reader.name()
     return Database(verb, name, _charset_among(reader), exists)
 
 
@@ -298,6 +300,15 @@ def _rename_action(action: Reader, alter: AlterTable, session: Session) -> None:
         alter.new_name = action.table()
 
 
+def _alter_column(action: Reader, alter: AlterTable, session: Session) -> None:
+    if action.peek() in ("INDEX", "CHECK", "CONSTRAINT"):
+        return
+    action.skip("COLUMN")
+    name = _column_name(action)
+    if action.skip("SET") and action.peek() in ("VISIBLE", "INVISIBLE"):
+        alter.shown.append((name, action.next() == "VISIBLE"))
+
+
 def _convert(action: Reader, alter: AlterTable, session: Session) -> None:
     action.skip("PARTITION")
     action.expect("TO")
@@ -312,6 +323,7 @@ _ACTIONS: dict[str, _Action] = {
     "MODIFY": _modify,
     "RENAME": _rename_action,
     "CONVERT": _convert,
+    "ALTER": _alter_column,
 }
 _OPTIONS = frozenset(
     {
@@ -353,7 +365,6 @@ _WITHOUT_EFFECT = frozenset(
     {
         *("ALGORITHM", "LOCK", "FORCE", "ENABLE", "DISABLE", "DISCARD", "IMPORT", "ORDER", "WITH", "WITHOUT"),
         *(
-            "ALTER",
             "PARTITION",
             "REMOVE",
             "REORGANIZE",

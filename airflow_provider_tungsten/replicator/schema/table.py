@@ -19,6 +19,8 @@ from airflow_provider_tungsten.replicator.schema.column import (
 from airflow_provider_tungsten.replicator.schema.declaration import FIRST, Declaration, Key, Part
 from airflow_provider_tungsten.replicator.schema.statement import DEFAULT, AlterTable, CreateTable
 
+_GENERATED_KEY = "my_row_id"
+
 
 @dataclass(frozen=True)
 class TableSchema:
@@ -35,13 +37,26 @@ class TableSchema:
     def primary_key(self) -> tuple[str, ...]:
         """As table maps with all names tell it: where there is no primary key, MySQL takes the first unique key whose
         columns are whole, stored and never NULL (`sql/dd_table_share.cc`)."""
-        columns = {column.name.casefold(): column for column in self.columns}
+        columns = {column.name.lower(): column for column in self.columns}
         for key in self.keys[:1]:
-            parts = [(columns.get(part.column.casefold()), part) for part in key.parts]
+            parts = [(columns.get(part.column.lower()), part) for part in key.parts]
             names = tuple(column.name for column, _ in parts if column is not None)
             if key.kind == "primary" or (key.kind == "unique" and _identifies(parts)):
                 return names
         return ()
+
+    @cached_property
+    def has_generated_key(self) -> bool:
+        """Whether the server takes the first column for one that it made itself (`sql_generate_invisible_primary_key`):
+        it then stays in front of columns that are put FIRST."""
+        column = self.columns[0]
+        return (
+            column.name.lower() == _GENERATED_KEY
+            and (column.type, column.unsigned, column.invisible) == ("bigint", True, True)
+            and column.auto_increment
+            and self.primary_key == (column.name,)
+            and self.keys[0].kind == "primary"
+        )
 
     @cached_property
     def json(self) -> str:
@@ -94,10 +109,11 @@ def created(statement: CreateTable, charset: str) -> TableSchema:
     return _table(columns, _named([], inline + statement.keys), charset)
 
 
-def altered(table: TableSchema, statement: AlterTable, database_charset: str) -> TableSchema:
-    """:raises NotUnderstoodError: it names a column that is not there, or a character set that is not known."""
+def altered(table: TableSchema, statement: AlterTable, default_charset: str) -> TableSchema:
+    """:param default_charset: of the database that the session is in.
+    :raises NotUnderstoodError: it names a column that is not there, or a character set that is not known."""
     charset = statement.convert or statement.charset
-    charset = database_charset if charset == DEFAULT else charset or table.charset
+    charset = default_charset if charset == DEFAULT else charset or table.charset
     columns = _Columns(table, statement, charset, bool(statement.convert))
     keys = _kept_keys(table.keys, statement, columns.names)
     added = [key for change in statement.changes for key in change.declaration.keys]
@@ -119,18 +135,17 @@ class _Columns:
     def __init__(self, table: TableSchema, statement: AlterTable, charset: str, convert: bool) -> None:
         self._charset = charset
         self._convert = convert
+        self._has_generated_key = table.has_generated_key
         self.result: list[ColumnSpec] = []
         self.names: dict[str, str | None] = {}
-        columns = {column.name.casefold(): column for column in table.columns}
-        dropped = {name.casefold() for name in statement.dropped}
-        renamed = {old.casefold(): new for old, new in statement.renamed}
+        columns = {column.name.lower(): column for column in table.columns}
+        dropped = {name.lower() for name in statement.dropped}
+        renamed = {old.lower(): new for old, new in statement.renamed}
         changed = {
-            change.old.casefold(): change.declaration
-            for change in statement.changes
-            if change.old is not None
+            change.old.lower(): change.declaration for change in statement.changes if change.old is not None
         }
         for column in table.columns:
-            folded = column.name.casefold()
+            folded = column.name.lower()
             if folded in dropped:
                 dropped.discard(folded)
                 self.names[folded] = None
@@ -139,9 +154,17 @@ class _Columns:
         if missing := [*dropped, *renamed, *changed]:
             raise NotUnderstoodError(f"column {missing[0]} is not known")
         for old, declaration in statement.changes:
-            if old is None or declaration.position is not None:
-                before = None if old is None else columns[old.casefold()]
-                self._place(self._settled(declaration, before), declaration.position)
+            if old is None:
+                self._place(self._settled(declaration, None), declaration.position)
+            elif declaration.position is not None:
+                spec = self._settled(declaration, columns[old.lower()])
+                self.result.remove(spec)
+                self._place(spec, declaration.position)
+        shown = {name.lower(): visible for name, visible in statement.shown}
+        self.result = [
+            replace(column, invisible=not shown.get(column.name.lower(), not column.invisible))
+            for column in self.result
+        ]
 
     def _settled(self, declaration: Declaration, before: ColumnSpec | None) -> ColumnSpec:
         """:param before: the column that becomes this one."""
@@ -155,11 +178,10 @@ class _Columns:
 
     def _keep(self, column: ColumnSpec, changed: Declaration | None, new_name: str | None) -> None:
         if changed is not None:
-            self.names[column.name.casefold()] = changed.spec.name
-            if changed.position is None:
-                self.result.append(self._settled(changed, column))
+            self.names[column.name.lower()] = changed.spec.name
+            self.result.append(self._settled(changed, column))
             return
-        self.names[column.name.casefold()] = name = new_name or column.name
+        self.names[column.name.lower()] = name = new_name or column.name
         kept = converted(column, self._charset) if self._convert else column
         self.result.append(replace(kept, name=name))
 
@@ -167,26 +189,25 @@ class _Columns:
         if position is None:
             self.result.append(spec)
         elif position == FIRST:
-            self.result.insert(0, spec)
+            first = self.result[0].name.lower() if self.result else ""
+            self.result.insert(1 if self._has_generated_key and first == _GENERATED_KEY else 0, spec)
         else:
-            names = [column.name.casefold() for column in self.result]
-            if position.casefold() not in names:
+            names = [column.name.lower() for column in self.result]
+            if position.lower() not in names:
                 raise NotUnderstoodError(f"column {position} is not known")
-            self.result.insert(names.index(position.casefold()) + 1, spec)
+            self.result.insert(names.index(position.lower()) + 1, spec)
 
 
 def _kept_keys(keys: Iterable[Key], statement: AlterTable, names: dict[str, str | None]) -> list[Key]:
     """The old keys that stay, on what is left of their columns."""
-    dropped = {name.casefold() for name in statement.dropped_keys}
-    renamed = {old.casefold(): new for old, new in statement.renamed_keys}
+    dropped = {name.lower() for name in statement.dropped_keys}
+    renamed = {old.lower(): new for old, new in statement.renamed_keys}
     kept = []
     for key in keys:
-        folded = key.name.casefold()
+        folded = key.name.lower()
         if folded in dropped:
             continue
-        parts = [
-            Part(names.get(part.column.casefold(), part.column) or "", part.prefix) for part in key.parts
-        ]
+        parts = [Part(names.get(part.column.lower(), part.column) or "", part.prefix) for part in key.parts]
         left = tuple(
             part for part, before in zip(parts, key.parts, strict=True) if part.column or not before.column
         )
@@ -201,24 +222,24 @@ def _named(keys: list[Key], added: Iterable[Key]) -> list[Key]:
     for key in added:
         name = key.name
         if not name:
-            taken = {other.name.casefold() for other in named}
+            taken = {other.name.lower() for other in named}
             base = key.parts[0].column or "functional_index"
             candidates = [base, *(f"{base}_{number}" for number in range(2, 100))]
-            name = next((item for item in candidates if item.casefold() not in taken | {"primary"}), base)
+            name = next((item for item in candidates if item.lower() not in taken | {"primary"}), base)
         named.append(key._replace(name=name))
     return named
 
 
 def _table(columns: list[ColumnSpec], keys: list[Key], charset: str) -> TableSchema:
     """Columns of the primary key are never NULL; keys are put in MySQL's order (`sort_keys`)."""
-    primary = {part.column.casefold() for key in keys if key.kind == "primary" for part in key.parts}
+    primary = {part.column.lower() for key in keys if key.kind == "primary" for part in key.parts}
     columns = [
-        replace(column, nullable=False) if column.name.casefold() in primary else column for column in columns
+        replace(column, nullable=False) if column.name.lower() in primary else column for column in columns
     ]
-    by_name = {column.name.casefold(): column for column in columns}
+    by_name = {column.name.lower(): column for column in columns}
 
     def order(key: Key) -> tuple[bool, ...]:
-        parts = [(by_name.get(part.column.casefold()), part) for part in key.parts]
+        parts = [(by_name.get(part.column.lower()), part) for part in key.parts]
         if key.kind == "primary":
             return (False,)
         return (
