@@ -51,13 +51,17 @@ cdef inline size_t _cut(const uint8_t* text, size_t size, size_t start) noexcept
     return end - back
 
 
+cdef struct Wanted:
+    # Where the payload begins, characters of a text, and bytes of a value that is not large.
+    const uint8_t* begin
+    size_t most
+    size_t large
+
+
 cdef class RowReader(Values):
     cdef Buffer _plain
-    # Of the call that goes on just now.
-    cdef object _payload
-    cdef const uint8_t* _begin
-    cdef size_t _most
-    cdef size_t _large
+    # A value is being read: somebody else's code may run meanwhile.
+    cdef bint _busy
 
     def __dealloc__(self):
         release(&self._plain)
@@ -68,44 +72,57 @@ cdef class RowReader(Values):
         self._room = PLAIN_ROOM
         self._paced.buffers.push_back(&self._plain)
 
-    cdef int _prepare(self) except -1:
+    cdef Status _text_of(self, const Field* field, const uint8_t* data, size_t size, SpooledBuffer room) except? CORRUPT:
+        """Of one value, as `_value` finds it, in buffers that the one before may have given away.
+
+        :param room: what it lies in, where that is to be paged out.
+        """
+        cdef Status status
+        if self._busy:
+            raise RuntimeError("a reader works for one thread at a time")
         if not (reserve(&self._plain, PLAIN_ROOM) and reserve(&self._scratch, 1)):
             raise MemoryError()
-        return 0
+        clear(&self._plain)
+        if room is not None:
+            self._paced.buffers.push_back(&room.buffer)
+        self._busy = True
+        status = self._value(field, data, size, &self._plain)
+        self._busy = False
+        if room is not None:
+            self._paced.buffers.pop_back()
+        return status
 
     def images(self, payload not None, most=None, large=None):
         cdef const uint8_t[::1] view = payload
         cdef const uint8_t* data
         cdef const uint8_t* end
         cdef const uint8_t* looked_at
-        cdef size_t most_ = UNLIMITED if most is None else most
-        cdef size_t large_ = UNLIMITED if large is None else large
+        cdef Wanted wanted
         cdef SpooledBuffer room = room_of(payload)
+        wanted.most = UNLIMITED if most is None else most
+        wanted.large = UNLIMITED if large is None else large
         if view.shape[0] == 0:
             return
-        looked_at = data = &view[0]
+        wanted.begin = looked_at = data = &view[0]
         end = data + view.shape[0]
         self._failed = self._count
         if not self._bitmap:
             self._raise(CORRUPT)
         whole = None if large is None else memoryview(payload)
         while data < end:
-            self._payload, self._begin = whole, &view[0]
-            self._most, self._large = most_, large_
-            image = self._image(&data, end)
-            self._payload = None
+            image = self._image(&data, end, &wanted, whole)
             if room is not None and data - looked_at > STEP:
                 room.page_out()
                 looked_at = data
             yield image
-        _give_back(&self._plain)
-        _give_back(&self._scratch)
-        _give_back(&self._inflated)
+        if not self._busy:
+            _give_back(&self._plain)
+            _give_back(&self._scratch)
+            _give_back(&self._inflated)
 
-    cdef tuple _image(self, const uint8_t** data, const uint8_t* end):
+    cdef tuple _image(self, const uint8_t** data, const uint8_t* end, const Wanted* wanted, payload):
         cdef const uint8_t* nulls = data[0]
         cdef size_t at, size
-        self._prepare()
         self._failed = self._count
         if <size_t>(end - data[0]) < self._bitmap:
             self._raise(CORRUPT)
@@ -118,50 +135,46 @@ cdef class RowReader(Values):
             self._failed = at
             if not find_value(&self._fields[at], data, end, &size):
                 self._raise(CORRUPT)
-            texts.append(self._read(at, data[0], size))
+            texts.append(self._read(at, data[0], size, wanted, payload))
             data[0] += size
         return tuple(texts)
 
-    cdef object _read(self, size_t at, const uint8_t* data, size_t size):
+    cdef object _read(self, size_t at, const uint8_t* data, size_t size, const Wanted* wanted, payload):
         cdef const Field* field = &self._fields[at]
         cdef Status status
-        cdef size_t start = data - self._begin
-        if field.op == Op.HEXADECIMAL and not field.detail and (size <= self._large or self._most != UNLIMITED):
+        cdef size_t start = data - wanted.begin
+        if field.op == Op.HEXADECIMAL and not field.detail and (size <= wanted.large or wanted.most != UNLIMITED):
             # May be large: not to be made twice.
-            return PyMemoryView_FromMemory(<char*>data, min(size, self._most // 2 + 1), PyBUF_READ).hex()
-        if _extent(field, data, size) > self._large:
-            text = LargeText(partial(self.pieces, at, self._payload[start:start + size]))
-            return text if self._most == UNLIMITED else text.beginning(self._most + 1)
-        clear(&self._plain)
-        status = self._value(field, data, size, &self._plain)
-        if status == TEXT and self._size > 4 * (self._most + 1):
+            return PyMemoryView_FromMemory(<char*>data, min(size, wanted.most // 2 + 1), PyBUF_READ).hex()
+        if _extent(field, data, size) > wanted.large:
+            text = LargeText(partial(self.pieces, at, payload[start:start + size]))
+            return text if wanted.most == UNLIMITED else text.beginning(wanted.most + 1)
+        status = self._text_of(field, data, size, None)
+        if status == TEXT and self._size > 4 * (wanted.most + 1):
             # A character that is cut there is left out; there are enough before it.
-            return PyUnicode_DecodeUTF8(<const char*>self._text, 4 * (self._most + 1), b"ignore")
+            return PyUnicode_DecodeUTF8(<const char*>self._text, 4 * (wanted.most + 1), b"ignore")
         if status == TEXT:
             return PyUnicode_DecodeUTF8(<const char*>self._text, self._size, NULL)
         if status != DONE:
             self._raise(status)
-        return PyUnicode_DecodeUTF8(self._plain.data, min(self._plain.size, self._most + 1), NULL)
+        return PyUnicode_DecodeUTF8(self._plain.data, min(self._plain.size, wanted.most + 1), NULL)
 
     def pieces(self, size_t at, value not None):
         """The text of a value of at least a byte, a step at a time."""
         cdef const uint8_t[::1] view = value
         cdef const uint8_t* text = &view[0]
         cdef size_t size = view.shape[0], start = 0, end
-        cdef Field field = self._fields[at]
+        cdef Field field
         cdef SpooledBuffer made = SpooledBuffer(), room = room_of(value)
+        if at >= self._count or size < self._fields[at].size:
+            raise ValueError("no value of any column")
+        field = self._fields[at]
         if field.op == Op.COMPRESSED and text[0] == 0:
             field.op, field.detail = <Op>field.detail, 0
             text += 1
             size -= 1
         if field.op != Op.TEXT and field.op != Op.HEXADECIMAL:
-            if room is not None:
-                self._paced.buffers.push_back(&room.buffer)
-            try:
-                self._converted(at, &field, made, &text, &size)
-            finally:
-                if room is not None:
-                    self._paced.buffers.pop_back()
+            self._converted(at, &field, room, made, &text, &size)
         while start < size:
             end = _cut(text, size, start)
             if field.op == Op.HEXADECIMAL:
@@ -178,14 +191,11 @@ cdef class RowReader(Values):
             yield piece
 
     cdef int _converted(
-        self, size_t at, const Field* field, SpooledBuffer made, const uint8_t** text, size_t* size
+        self, size_t at, const Field* field, SpooledBuffer room, SpooledBuffer made, const uint8_t** text, size_t* size
     ) except -1:
         """Finds a value's whole text, in ``made``."""
-        cdef Status status
-        self._prepare()
+        cdef Status status = self._text_of(field, text[0], size[0], room)
         self._failed = at
-        clear(&self._plain)
-        status = self._value(field, text[0], size[0], &self._plain)
         if status == DONE:
             swap(made.buffer, self._plain)
         elif status != TEXT:

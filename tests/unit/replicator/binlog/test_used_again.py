@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from airflow_provider_tungsten.replicator.binlog._assembly import Assembly
@@ -10,12 +12,13 @@ from airflow_provider_tungsten.replicator.binlog.constants import EventType
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
 from airflow_provider_tungsten.replicator.binlog.framing import Event, EventStream
 from airflow_provider_tungsten.replicator.binlog.output import Output, OutputColumn, Transform
-from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, ValueRefused
+from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder, RowLayout, RowReader, ValueRefused
 from airflow_provider_tungsten.replicator.errors import CorruptLogError
 from tests.unit.replicator.binlog.wire import Writer
 
 TEXT = Column("c", "longtext", 252, 4, charset="utf8mb4")
 TABLE = TableDefinition("s", "t", (TEXT,))
+PACKED = TableDefinition("s", "t", (Column("c", "longtext", 140, 4, charset="utf8mb4"),))
 
 
 def row(raw: bytes) -> bytes:
@@ -103,3 +106,16 @@ def test_fragments_that_are_cut_while_they_are_read_are_not_read() -> None:
         found.append(fragment[0])
         fragments.cut(2)
     assert len(found) == 2
+
+
+def test_a_reader_does_not_work_inside_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    inflate = zlib.decompressobj
+
+    def meddle(bits: int) -> object:
+        with pytest.raises(RuntimeError, match="one thread at a time"):
+            list(reader.images(value))
+        return inflate(bits)
+
+    reader, value = RowReader(PACKED), row(b"\x81\3" + zlib.compress(b"abc"))
+    monkeypatch.setattr(zlib, "decompressobj", meddle)
+    assert list(reader.images(value)) == [("abc",)]

@@ -30,7 +30,8 @@ from tests.unit.replicator.cli.commands import Shop
 from tests.unit.replicator.test_memory import MIB, measured
 
 PACKED = Column("p", "longtext", ColumnType.BLOB_COMPRESSED, 4, charset="utf8mb4")
-ALL = table(INT, TEXT, BLOB, LATIN, JSON, SPOT, PACKED)
+FIXED = Column("n", "int", ColumnType.LONG)
+ALL = table(INT, TEXT, BLOB, LATIN, JSON, SPOT, FIXED, PACKED)
 PLAIN = table(INT, BLOB, TEXT)
 MUCH = MIB + 300_000
 MOST = 140 * MIB  # a hundred of it for what reads the log; with one of the values it would be more
@@ -62,6 +63,7 @@ def row(key: int, seed: int, *sizes: int) -> bytes:
         long(latin * (sizes[2] // 127 + 1)),
         long(document(sizes[3])),
         long(geometry(sizes[4] // points + 1, srid=4326 * (seed % 2))),
+        number(seed),
         long(packed(text.encode() * (sizes[5] // 26 + 1), deflated=seed % 2 == 0)),
     )
 
@@ -97,7 +99,7 @@ def add(book: Logbook, *transactions: list[Fragment]) -> None:
 
 SIZES = [[MUCH if at == large else 20_000 for at in range(6)] for large in range(6)]
 SMALL = row(1, 1, *[30] * 6)
-NULLS = image(number(2), *[None] * 6)
+NULLS = image(number(2), *[None] * 7)
 LARGE = [row(3, seed, *sizes) for seed, sizes in enumerate(SIZES)]
 CHANGES = [
     event(Kind.INSERT, SMALL + b"".join(LARGE) + NULLS + SMALL, 9),
