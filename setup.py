@@ -44,6 +44,6 @@ setup(
             for source in sorted(BINLOG.glob("*.pyx"))
         ],
         build_dir="build",
-        compiler_directives={"language_level": 3, "cdivision": True},
+        compiler_directives={"language_level": 3, "cdivision": True, "auto_pickle": False},
     ),
 )

@@ -61,7 +61,7 @@ BEHIND = "start behind it with the DAG's parameter `reposition` and load its tab
 
 
 cdef class Table:
-    def __init__(self, int32_t key, RowLayout layout not None, size_t columns, list keep):
+    def __cinit__(self, int32_t key, RowLayout layout not None, size_t columns, list keep):
         self.key = key
         self.layout = layout
         self.columns = columns
@@ -120,6 +120,8 @@ cdef class Assembly(EventSink):
     cdef bint _in_end_file
 
     def __init__(self, limits, int64_t spool_bytes, int64_t group_bytes, int64_t group_events, size_t fragment_bytes):
+        if self.fragments is not None:
+            raise RuntimeError("an object is initialized once")
         self.ended = self._asked_to_end = ""
         self.fragments = Fragments(fragment_bytes)
         self._max_transactions, self._max_bytes, self._end_file, self._end_position = limits
@@ -164,13 +166,13 @@ cdef class Assembly(EventSink):
 
     def _sync(self):
         """Adds what was executed to the set that Python has."""
-        cdef Source* source
+        cdef Source source
         cdef size_t at
         for at in range(self._sources.size()):
-            source = &self._sources[at]
+            source = self._sources[at]
             if source.first:
+                self._sources[at].first = 0
                 self._executed.add_range(source.text.decode(), source.first, source.last)
-                source.first = 0
 
     def know(self, bytes body, Table table):
         """From here on, and when the same table map comes again, its table id stands for this table; None: excluded."""
@@ -208,6 +210,8 @@ cdef class Assembly(EventSink):
     # Events
 
     cdef int take(self, const RawEvent* event, str file) except -1:
+        if self.fragments is None:
+            raise RuntimeError("an object that was not initialized")
         if self.ended:
             self.paused = True
             return 0
@@ -234,12 +238,14 @@ cdef class Assembly(EventSink):
         """An event that stands alone, or stood in a compressed transaction."""
         cdef RawEvent raw
         cdef const uint8_t[::1] body = event.body
+        held = event.body
         raw.kind, raw.flags, raw.timestamp, raw.server_id = event[:4]
         raw.start, raw.end = event.start, event.end
         raw.size = body.shape[0]
         raw.body = &body[0] if raw.size else NULL
-        room = room_of(event.body)
+        room = room_of(held)
         raw.room = <PyObject*>room if room is not None else NULL
+        raw.lies_in, raw.begin = <PyObject*>held, raw.body
         self.take(&raw, event.file)
 
     cdef bint _plain(self, const RawEvent* event, str file) except -1:

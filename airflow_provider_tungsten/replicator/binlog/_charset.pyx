@@ -34,7 +34,7 @@ cdef class Charset:
     :raises UnicodeDecodeError: (decode) bytes that are no character.
     """
 
-    def __init__(self, str name, Form form, units):
+    def __cinit__(self, str name not None, Form form, units):
         cdef int byte, lead
         self._name = name
         self.decoder.form = form

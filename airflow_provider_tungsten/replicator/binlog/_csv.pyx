@@ -52,6 +52,7 @@ cdef class CsvEncoder(Header):
     cdef bint _merges
     cdef size_t _taken
     cdef int64_t _counts[5]
+    cdef bint _is_ready
 
     def __init__(
         self, str table, names, fields, header, *, key, dialect, str null, output, str service, int timestamp_digits,
@@ -72,6 +73,7 @@ cdef class CsvEncoder(Header):
             self._prepare_header(header, key, columns, service, timestamp_digits, self._merges)
         finally:
             self._give_back()
+        self._is_ready = True
 
     @property
     def workspace(self):
@@ -79,6 +81,8 @@ cdef class CsvEncoder(Header):
 
     @workspace.setter
     def workspace(self, Workspace workspace not None):
+        if not self._is_ready:
+            raise RuntimeError("an encoder that was not initialized")
         if self._borrows:
             raise RuntimeError("an encoder at work keeps its workspace")
         self._workspace = workspace
@@ -103,7 +107,7 @@ cdef class CsvEncoder(Header):
         events.counts = NULL
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
-        return self._encode(&events, &place, 1, 0, row_id, <size_t>-1, [event_id], [gtid], None)
+        return self._encode(&events, &place, 1, 0, row_id, <size_t>-1, [event_id], [gtid], None, None)
 
     def encode_run(self, run, size_t start, *, row_id, size_t limit, sink=None):
         cdef const int64_t[::1] seqnos = run.seqnos
@@ -114,6 +118,7 @@ cdef class CsvEncoder(Header):
         cdef const uint8_t[::1] payload = run.payload
         cdef const uint64_t[::1] places = run.places
         cdef SpooledBuffer spooled = run.spooled
+        cdef const uint8_t[::1] held = spooled  # or it could be moved
         cdef Events events
         cdef size_t count = seqnos.shape[0]
         if (
@@ -127,25 +132,29 @@ cdef class CsvEncoder(Header):
         events.payload = &payload[0] if payload.shape[0] else NULL
         events.payload_size = payload.shape[0]
         event_ids, gtids = (run.event_ids, run.gtids) if self._has_event_id or self._has_gtid else (None, None)
-        if spooled is not None:
-            self._paced.buffers.push_back(&spooled.buffer)
-        try:
-            encoded = self._encode(&events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids, sink)
-        finally:
-            if spooled is not None:
-                self._paced.buffers.pop_back()
+        encoded = self._encode(
+            &events, &places[0], places.shape[0], start, row_id, limit, event_ids, gtids, sink, spooled
+        )
         return encoded, self._taken - start
 
     cdef object _encode(
         self, const Events* events, const uint64_t* places, size_t size, size_t start, row_id, size_t limit,
-        list event_ids, list gtids, sink,
+        list event_ids, list gtids, sink, SpooledBuffer spooled,
     ):
         """Events from ``places[start]`` on, at least one, until there are ``limit`` bytes of text, those included that the sink
-        took."""
+        took.
+
+        :param spooled: what the payload lies in, where that is paged.
+        """
         cdef Status status = DONE
         cdef size_t until = size
+        cdef size_t buffers = self._paced.buffers.size()
+        if not self._is_ready:
+            raise RuntimeError("an encoder that was not initialized")
         self._borrow()
         try:
+            if spooled is not None:
+                self._paced.buffers.push_back(&spooled.buffer)
             self._number = row_id
             self._taken = start
             self._suppressed = 0
@@ -171,6 +180,7 @@ cdef class CsvEncoder(Header):
             return Encoded(csv, self._number, opcodes, self._conversions())
         finally:
             self._sink, self._hands_over = None, False
+            self._paced.buffers.resize(buffers)
             self._give_back()
 
     @final

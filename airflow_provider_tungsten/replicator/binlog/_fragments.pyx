@@ -76,7 +76,7 @@ cdef Buffer _take_ends(vector[int32_t]& ends, size_t count):
 
 
 cdef class Fragments:
-    def __init__(self, size_t fragment_bytes):
+    def __cinit__(self, size_t fragment_bytes):
         self._fragment_bytes = fragment_bytes
         self.keys = []
         self._numbers = {}
@@ -146,7 +146,7 @@ cdef class Fragments:
 
     def cut(self, size_t count):
         cdef size_t left = self.whole + count
-        if left > self._key.size():
+        if count > self._key.size() - self.whole:
             raise ValueError("there are fewer fragments")
         self._closed = True
         for at in [at for at in self._options if at >= left]:

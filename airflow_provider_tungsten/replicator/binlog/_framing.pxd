@@ -26,6 +26,8 @@ cdef struct RawEvent:
     const uint8_t* body  # without header and checksum
     size_t size
     PyObject* room  # the SpooledBuffer with a file in which the body lies; NULL: it lies in memory
+    PyObject* lies_in  # what holds the body
+    const uint8_t* begin  # its first byte
 
 
 cdef inline const Buffer* buffer_of(const RawEvent* event) noexcept:
@@ -55,6 +57,8 @@ cdef class EventStream:
     cdef SpooledBuffer _pending
     cdef SpooledBuffer _joined
     cdef SpooledBuffer _room  # of what is being taken in; None: it lies in memory
+    cdef object _lies_in  # what is being taken in
+    cdef const uint8_t* _begin
     cdef size_t _missing  # of the packet that is being joined to those before it
     cdef bint _is_last
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
@@ -70,12 +68,9 @@ cdef object event_of(const RawEvent* event, str file):
 
 
 cdef object view_of(const RawEvent* event, str file):
-    """Likewise; its body is a view, for as long as the raw one lives."""
-    cdef size_t start
-    if event.room == NULL:
-        return _event(event, file, PyMemoryView_FromMemory(<char*>event.body, event.size, PyBUF_READ))
-    start = <const char*>event.body - buffer_of(event).data
-    return _event(event, file, memoryview(<object>event.room)[start:start + event.size])
+    """Likewise; its body is a view."""
+    cdef size_t start = event.body - event.begin if event.size else 0
+    return _event(event, file, memoryview(<object>event.lies_in)[start:start + event.size].toreadonly())
 
 
 cdef object _kept(const RawEvent* event, str file):
@@ -127,7 +122,7 @@ cdef inline uint32_t _crc(uint32_t crc, const uint8_t* data, size_t size, const 
 
 
 cdef class EventStream:
-    def __init__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
+    def __cinit__(self, str file, position, *, bint verify_checksum=True, str framing="packets"):
         if framing not in ("packets", "file"):
             raise ValueError(f"not a framing: {framing!r}")
         self.file = file
@@ -168,17 +163,20 @@ cdef class EventStream:
         self._busy = True
         if not self._pending.buffer.size:
             if size:
+                self._lies_in, self._begin = chunk.base, &chunk[0]
                 used = self._take(&chunk[0], size, sink)
                 self._pending.put(&chunk[0] + used, size - used)
         else:
             if size:
                 self._pending.put(&chunk[0], size)
             self._take_pending(sink)
+        self._lies_in = None
         self._busy = False
 
     cdef int _take_pending(self, EventSink sink) except -1:
         cdef const Buffer* pending = &self._pending.buffer
         self._room = self._pending if is_paged(pending) else None
+        self._lies_in, self._begin = self._pending, <const uint8_t*>pending.data
         used = self._take(<const uint8_t*>pending.data, pending.size, sink)
         self._room = None
         return self._drop(used)
@@ -189,7 +187,7 @@ cdef class EventStream:
         cdef Buffer* pending = &before.buffer
         if not used:
             return 0
-        if pending.capacity <= LARGE:
+        if pending.capacity <= LARGE and not before._views:
             pending.size -= used
             memmove(pending.data, pending.data + used, pending.size)
             return 0
@@ -262,10 +260,14 @@ cdef class EventStream:
         """Of those that are joined."""
         cdef SpooledBuffer before = self._room
         cdef const Buffer* joined = &self._joined.buffer
+        cdef const uint8_t* begin = self._begin
+        lies_in = self._lies_in
         if self._is_last:
             self._room = self._joined if is_paged(joined) else None
+            self._lies_in, self._begin = self._joined, <const uint8_t*>joined.data
             self._packet(<const uint8_t*>joined.data, joined.size, sink)
             self._joined, self._room = SpooledBuffer(), before
+            self._lies_in, self._begin = lies_in, begin
         return 0
 
     cdef int _packet(self, const uint8_t* data, size_t length, EventSink sink) except -1:
@@ -305,6 +307,7 @@ cdef class EventStream:
         event.body = data + HEADER
         event.size = length - HEADER - self._take_checksum(data, length, event.kind)
         event.room = <PyObject*>self._room if self._room is not None else NULL
+        event.lies_in, event.begin = <PyObject*>self._lies_in, self._begin
         file = self.file
         if event.kind == ROTATE and (log_pos == 0 or event.flags & ARTIFICIAL):
             self._rotate(event.body[:min(event.size, <size_t>LONGEST_ROTATE)])

@@ -27,6 +27,9 @@ cdef class Images:
     def __init__(self, str table, names, fields):
         cdef Field field
         cdef Label label
+        cdef bytes text
+        if self._names is not None:
+            raise RuntimeError("an object is initialized once")
         self._table = table
         self._names = tuple(names)
         self._kept_alive = []
@@ -44,6 +47,8 @@ cdef class Images:
                 label.size = len(text)
                 self._labels.push_back(label)
             self._fields.push_back(field)
+        if self._fields.size() != <size_t>len(self._names):
+            raise ValueError(f"{table} has {len(self._names)} names of {self._fields.size()} columns")
         self._count = self._fields.size()
         self._bitmap = (self._count + 7) // 8
 

@@ -108,6 +108,7 @@ cdef class Children:
 
     def __init__(self, int kind, data not None):
         cdef size_t width, count, total
+        self._start = self._stop = 0
         self._view, self._held, self._spooled = data, data, room_of(data)
         self._size = self._held.shape[0]
         self._data = &self._held[0] if self._size else NULL
@@ -127,21 +128,29 @@ cdef class Children:
     def __len__(self):
         return self._stop - self._start
 
+    cdef size_t _place(self, size_t index) except? <size_t>-1:
+        if index >= self._stop - self._start:
+            raise IndexError(index)
+        return self._start + index
+
     def part(self, size_t start, size_t stop):
         cdef Children part = Children.__new__(Children)
+        cdef size_t end = min(stop, <size_t>len(self))
+        if start > end:
+            raise IndexError(start)
         part.keyed, part._large, part._view, part._held = self.keyed, self._large, self._view, self._held
         part._data, part._size, part._values_at = self._data, self._size, self._values_at
         part._spooled, part._room = self._spooled, self._room
-        part._start, part._stop = self._start + start, self._start + min(stop, <size_t>len(self))
+        part._start, part._stop = self._start + start, self._start + end
         return part
 
     def key(self, size_t index):
-        cdef Bytes key = self._key(self._start + index)
+        cdef Bytes key = self._key(self._place(index))
         return key.data[:key.size] if self.keyed else None
 
     def value(self, size_t index):
         cdef uint8_t kind
-        cdef Bytes value = self._value(self._start + index, &kind)
+        cdef Bytes value = self._value(self._place(index), &kind)
         cdef size_t at = value.data - self._data
         return kind, self._view[at:at + value.size]
 
@@ -222,6 +231,8 @@ cdef class Written:
 
     cdef int put_to(self, SpooledBuffer out) except -1:
         cdef size_t at
+        if self._children is None:
+            raise RuntimeError("an object that was not initialized")
         for at in range(self._children._start, self._children._stop):
             if self._segment == KEY_ENTRIES or self._segment == KEYS:
                 self._put_key(out, self._children._key(at))

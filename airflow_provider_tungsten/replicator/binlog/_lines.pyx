@@ -57,7 +57,7 @@ cdef class Text:
 
 
 cdef class Workspace:
-    def __init__(self, size_t step=WINDOW):
+    def __cinit__(self, size_t step=WINDOW):
         if step < 2:
             raise ValueError("no steps of less than two bytes")
         self.step = step
@@ -210,6 +210,8 @@ cdef class Lines(Values):
         return field
 
     cdef int _borrow(self) except -1:
+        if self._workspace is None:
+            raise RuntimeError("an encoder that was not initialized")
         if self._borrows or self._workspace.busy:
             raise RuntimeError("an encoder, and encoders of one workspace, work for one thread at a time")
         if not (reserve(&self._workspace.scratch, 1) and reserve(&self._workspace.plain, PLAIN_ROOM)):

@@ -60,6 +60,8 @@ cdef class PartialUpdates(Images):
             return
         if self._count == 0:
             raise self._misfit()
+        if self._view is not None:
+            raise RuntimeError("partial updates of a table are made whole one payload at a time")
         self._out, self._view, self._begin = out, view, &payload[0]
         self._room = &spooled.buffer if spooled is not None else NULL
         data = read = &payload[0]

@@ -49,6 +49,7 @@ cdef class Transforms:
 
     cdef Step _prepared(self, name, transform) except *:
         cdef Step step
+        cdef bytes text, salt
         if transform.kind not in _KINDS:
             raise ValueError(f"no transform: {transform.kind!r}")
         step.kind, step.unit, step.count, step.done = _KINDS[transform.kind], _UNITS[transform.unit], transform.count, 0
@@ -57,8 +58,9 @@ cdef class Transforms:
         self._kept_alive.append((name, text, transform.call))
         step.text, step.size = <const uint8_t*>PyBytes_AS_STRING(text), len(text)
         if step.kind == SHA256:
+            salt = transform.salt
             step.salted.begin()
-            step.salted.add(<const uint8_t*>PyBytes_AS_STRING(transform.salt), len(transform.salt))
+            step.salted.add(<const uint8_t*>PyBytes_AS_STRING(salt), len(salt))
         elif step.kind == CAST:
             kind, *numbers = re.findall(r"[a-z]+|\d+", transform.text)
             step.to.type = <Type><int>_TYPES.index(kind)
@@ -196,7 +198,7 @@ cdef class Transforms:
                     return NULLED
                 if not isinstance(found, str):
                     raise WrongAnswer(f"gave {type(found).__name__}, not a text or None")
-                raw = found.encode()
+                raw = str.encode(found)  # not what a type of its own makes of it
             except Exception as error:
                 # Its own words may hold the value.
                 self.error = CallableFailed(name, f"a value at which filter python failed: {described(path.decode(), error)}")

@@ -158,7 +158,8 @@ def _payload(event: Event) -> _Payload:
 
 def _decompressed(data: memoryview) -> _Stream:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
-    source = data if room_of(data) is None else cast(BinaryIO, _Bytes(data))
+    room = room_of(data)
+    source = cast(BinaryIO, _Bytes(data)) if room is not None and room.is_paged else data
     return decompressor.stream_reader(source, read_across_frames=True)
 
 
