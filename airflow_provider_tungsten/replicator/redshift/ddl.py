@@ -143,11 +143,12 @@ class Names:
         return Relation(schema, table)
 
     def stage(self, source_schema: str, table: str) -> Relation:
-        """``<prefix><schema>_<table>``, as in Tungsten; with a hash behind it where that could mean another table too."""
-        name = f"{self.staging_prefix}{source_schema}_{table}"
-        if "_" in source_schema or name != name.lower() or len(name.encode()) > MAX_IDENTIFIER_BYTES:
-            source = json.dumps([source_schema, table], ensure_ascii=False)
-            suffix = "_" + hashlib.sha256(source.encode()).hexdigest()[:12]
+        """``<prefix><schema>_<table>`` of the live table, since another applier may fill another one from the same source; with a
+        hash behind it where that could mean another table too."""
+        live = self.live(source_schema, table)
+        name = f"{self.staging_prefix}{live.schema}_{table}"
+        if "_" in live.schema or name != name.lower() or len(name.encode()) > MAX_IDENTIFIER_BYTES:
+            suffix = "_" + hashlib.sha256(json.dumps(live, ensure_ascii=False).encode()).hexdigest()[:12]
             room = MAX_IDENTIFIER_BYTES - len(suffix)
             name = name.encode()[:room].decode(errors="ignore") + suffix
         return Relation(self.staging_schema, name)

@@ -56,9 +56,9 @@ def test_the_other_statements() -> None:
 
 
 def test_names_come_from_the_templates() -> None:
-    there = names(target_schema="mart_{schema}", staging_schema="cat_{service}", staging_prefix="in_")
-    assert there.live("shop", "items") == Relation("mart_shop", "items")
-    assert there.stage("shop", "items") == Relation("cat_orders", "in_shop_items")
+    there = names(target_schema="mart{schema}", staging_schema="cat_{service}", staging_prefix="in_")
+    assert there.live("shop", "items") == Relation("martshop", "items")
+    assert there.stage("shop", "items") == Relation("cat_orders", "in_martshop_items")
     assert there.commit_table.sql == '"cat_orders"."trep_commit_seqno"'
 
 
@@ -80,6 +80,14 @@ def test_two_tables_never_share_a_staging_table(one: tuple[str, str], other: tup
     first, second = NAMES.stage(*one), NAMES.stage(*other)
     assert first.folded != second.folded
     assert max(len(first.table.encode()), len(second.table.encode())) <= 127
+
+
+def test_appliers_that_fill_schemas_of_their_own_have_staging_tables_of_their_own() -> None:
+    first, second = (
+        names(target_schema=schema).stage("shop", "items") for schema in ("{schema}", "part_{schema}")
+    )
+    assert first.schema == second.schema
+    assert first.folded != second.folded
 
 
 def test_a_name_that_redshift_would_cut_is_refused() -> None:
