@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_tungsten.replicator.errors import UnsupportedError
 from airflow_provider_tungsten.replicator.schema.catalog import Catalog
 from airflow_provider_tungsten.replicator.schema.dump import catalog_of_dump, place_of_dump
 from airflow_provider_tungsten.replicator.schema.server import read_catalog
@@ -82,6 +83,29 @@ def test_a_dump_holds_the_definitions_that_the_server_logs(
     assert told is not None
     assert re.fullmatch(r"mysql-bin\.\d{6}:\d{16};-1", told)
     assert told > event_id(*begun)
+
+
+def test_a_label_that_the_server_does_not_show_makes_its_table_unknown(
+    mysql: MySQL, database: str, tmp_path: Path
+) -> None:
+    begin = place(mysql)
+    mysql.execute(
+        f"CREATE TABLE {database}.doubted (e ENUM('x\N{GRINNING FACE}', 'b')) CHARSET utf8mb4",
+        f"CREATE TABLE {database}.asking (e SET('x?', 'b')) CHARSET utf16",
+        f"CREATE TABLE {database}.narrow (e ENUM('x?', 'b')) CHARSET utf8mb3",
+        *[f"INSERT INTO {database}.{table} VALUES ('b')" for table in ("doubted", "asking", "narrow")],
+    )
+    logged = definitions(mysql, begin)
+    assert logged[f"{database}.doubted"].columns[0].members == ("x\N{GRINNING FACE}", "b")
+    file = tmp_path / "dump.sql"
+    file.write_bytes(mysql.client("mysqldump", "--no-data", "--databases", database))
+    for catalog in (read_catalog(source(mysql, tmp_path)), catalog_of_dump(file)):
+        assert catalog is not None
+        for table in ("doubted", "asking"):
+            with pytest.raises(UnsupportedError, match="labels of e with a question mark"):
+                catalog.complete(bare(logged[f"{database}.{table}"]))
+        narrow = logged[f"{database}.narrow"]
+        assert catalog.complete(bare(narrow)) == narrow
 
 
 # Random tables and ALTERs. A name out of few, so that statements meet.

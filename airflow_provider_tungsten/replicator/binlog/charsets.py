@@ -146,6 +146,11 @@ def decoder(charset: str) -> Charset | None:
     return Charset(charset, found.form, characters)
 
 
+def goes_beyond_bmp(charset: str) -> bool:
+    """Whether it has characters beyond U+FFFF."""
+    return charset in ("utf8mb4", "utf16", "utf16le", "utf32", "gb18030")
+
+
 @cache
 def _characters(charset: str) -> frozenset[str]:
     found = _CHARSETS[charset]

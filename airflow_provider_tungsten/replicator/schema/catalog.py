@@ -13,7 +13,7 @@ from airflow_provider_tungsten.replicator.binlog.table_map import BareColumn, Ba
 from airflow_provider_tungsten.replicator.errors import CorruptLogError, UnsupportedError
 from airflow_provider_tungsten.replicator.filters.ddl import classify
 from airflow_provider_tungsten.replicator.filters.tokens import NotUnderstoodError, Table
-from airflow_provider_tungsten.replicator.schema.column import UNKNOWN, ColumnSpec, with_charset
+from airflow_provider_tungsten.replicator.schema.column import UNKNOWN, ColumnSpec, check_shown, with_charset
 from airflow_provider_tungsten.replicator.schema.session import Session
 from airflow_provider_tungsten.replicator.schema.statement import (
     DEFAULT,
@@ -139,7 +139,7 @@ class Catalog:
 
     def _take(self, statement: Ddl, session: Session, place: str) -> None:
         if isinstance(statement, CreateTable):
-            self._create(statement, place)
+            self._create(statement, session, place)
         elif isinstance(statement, AlterTable):
             self._alter(statement, session)
         elif isinstance(statement, RenameTables):
@@ -157,7 +157,7 @@ class Catalog:
     def _charset(self, schema: str) -> str:
         return self._charsets.get(schema.lower() if self._folds else schema, UNKNOWN)
 
-    def _create(self, statement: CreateTable, place: str) -> None:
+    def _create(self, statement: CreateTable, session: Session, place: str) -> None:
         key = self._key(statement.table)
         if statement.keep_existing and key in self._tables:
             return
@@ -169,7 +169,10 @@ class Catalog:
             missing = f"the statement at {place} makes it LIKE another table that is not known"
             self._tables[key] = self._tables.get(self._key(statement.like), missing)
         else:
-            self._tables[key] = created(statement, self._charset(statement.table[0]))
+            table = created(statement, self._charset(statement.table[0]))
+            if session.shown:
+                check_shown(table.columns)
+            self._tables[key] = table
 
     def _alter(self, statement: AlterTable, session: Session) -> None:
         key = self._key(statement.table)

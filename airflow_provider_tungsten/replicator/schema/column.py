@@ -5,6 +5,7 @@ Source of sizes and promotions: MySQL 9.7 `sql/create_field.cc`, `sql/field.cc`,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from airflow_provider_tungsten.replicator.binlog import charsets
@@ -180,6 +181,17 @@ def with_charset(spec: ColumnSpec, charset: str) -> ColumnSpec:
     elif spec.type in ("varchar", "varbinary") and octets > MAX_VARCHAR_BYTES:
         spec = replace(spec, type=_fitting(TEXTS if spec.type == "varchar" else BLOBS, octets), length=0)
     return spec
+
+
+def check_shown(columns: Iterable[ColumnSpec]) -> None:
+    """:raises NotUnderstoodError: labels as a server shows them, with a question mark that may stand for a character beyond
+    U+FFFF: MySQL keeps what it shows of a table in utf8mb3.
+    """
+    for column in columns:
+        if any("?" in label for label in column.members) and charsets.goes_beyond_bmp(column.charset or ""):
+            raise NotUnderstoodError(
+                f"labels of {column.name} with a question mark, which MySQL also shows for characters beyond U+FFFF"
+            )
 
 
 def _label(text: str, charset: str) -> str:

@@ -50,7 +50,7 @@ def catalog_of_dump(path: str | Path, *, folds: bool = False) -> Catalog:
         if words.skip("USE"):
             schema = _name(words)
         else:
-            catalog.apply(sql, Session(schema), f"{path}, {' '.join(sql.split()[:3])}")
+            catalog.apply(sql, Session(schema, shown=True), f"{path}, {' '.join(sql.split()[:3])}")
     if not len(catalog):
         raise ConfigurationError(f"{path} holds no table of a named database: {_TAKE_IT}")
     return catalog

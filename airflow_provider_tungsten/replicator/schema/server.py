@@ -69,7 +69,7 @@ def read_tables(connection: Connection, version: Version) -> Catalog | None:
         for schema, table in _tables(connection):
             name = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, table))
             shown = rows(connection, f"SHOW CREATE TABLE {name}")[0]["Create Table"]
-            catalog.apply(shown, Session(schema), f"SHOW CREATE TABLE {name}")
+            catalog.apply(shown, Session(schema, shown=True), f"SHOW CREATE TABLE {name}")
     except MySQLError as error:
         if error.args[0] not in (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR):
             raise

@@ -47,6 +47,7 @@ class Session(NamedTuple):
     :param server_charset: default of new databases; '' unknown.
     :param timestamps_nullable: whether a TIMESTAMP that does not say so may be NULL (`explicit_defaults_for_timestamp`).
     :param version: of the server, as 80034; None: newer than all that a `/*!…*/` asks for.
+    :param shown: the statement is what a server shows of a table, not one that somebody gave it.
     """
 
     schema: str = ""
@@ -54,6 +55,7 @@ class Session(NamedTuple):
     server_charset: str = ""
     timestamps_nullable: bool = True
     version: int | None = None
+    shown: bool = False
 
     @classmethod
     def of(cls, query: Query, version: tuple[int, int, int] | None) -> Session:
