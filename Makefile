@@ -35,6 +35,7 @@ $(INSTALLED): pyproject.toml setup.py docker/redshift/pyproject.toml $(COMPILED)
 demo: setup ## Run the whole stack and watch rows arrive; ONCE=1 ends after a minute and compares
 	$(BIN)/python -m tests.stack.demo $(if $(ONCE),--once)
 
+# xdist waits for ever where it replaces a crashed worker.
 test: setup ## Run all tests
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --max-worker-restart=0
 

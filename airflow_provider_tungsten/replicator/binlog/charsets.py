@@ -169,9 +169,9 @@ def stored(text: str, charset: str) -> str:
     if charset in _UTF8 or _CHARSETS[charset].form is not Form.TABLE:
         return text
     held = _characters(charset)
-    whole = charset == "gb18030"
+    beyond = goes_beyond_bmp(charset)
     return "".join(
-        character if character in held or (whole and character > _LAST_OF_BMP) else "?" for character in text
+        character if character in held or (beyond and character > _LAST_OF_BMP) else "?" for character in text
     )
 
 

@@ -366,13 +366,20 @@ def _query(thread_id: int, error_code: int, variables: bytes, schema: bytes, sql
     return Query(thread_id, schema.decode("utf-8", "backslashreplace"), text, error_code, variables, cut)
 
 
+_GENERATED_KEY = b"(\n  `my_row_id` bigint unsigned NOT NULL AUTO_INCREMENT /*!80023 INVISIBLE */"
+
+
 def _is_the_servers_own(sql: bytes) -> bool:
     """A table made by a SELECT, or with a key that the server adds: MySQL logs a statement that it wrote itself, in UTF-8
     whatever the client speaks."""
-    return sql.startswith(b"CREATE TABLE `") and (sql.endswith(b"START TRANSACTION") or _GENERATED_KEY in sql)
+    if not sql.startswith(b"CREATE TABLE `"):
+        return False
+    try:
+        sql.decode()
+    except UnicodeDecodeError:
+        return False  # a client repeats what a server wrote
+    return sql.endswith(b"START TRANSACTION") or _GENERATED_KEY in sql
 
-
-_GENERATED_KEY = b"(\n  `my_row_id` bigint unsigned NOT NULL AUTO_INCREMENT /*!80023 INVISIBLE */"
 
 # Code of a status variable → bytes of its value (`Query_event::Query_event_post_header`). Those in front of the
 # character set, in the order in which MySQL writes them; catalog (6) has its length in front.

@@ -50,7 +50,7 @@ class AlterTable:
 
     :param dropped_keys: by name; also constraints that are no keys.
     :param convert, charset: '' where none is named.
-    :param shown: columns that are SET VISIBLE or INVISIBLE.
+    :param visibility: of columns that are SET VISIBLE or INVISIBLE.
     """
 
     table: Table
@@ -63,7 +63,7 @@ class AlterTable:
     convert: str = ""
     charset: str = ""
     new_name: Table | None = None
-    shown: list[tuple[str, bool]] = field(default_factory=list)
+    visibility: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass
@@ -306,7 +306,7 @@ def _alter_column(action: Reader, alter: AlterTable, session: Session) -> None:
     action.skip("COLUMN")
     name = _column_name(action)
     if action.skip("SET") and action.peek() in ("VISIBLE", "INVISIBLE"):
-        alter.shown.append((name, action.next() == "VISIBLE"))
+        alter.visibility[name.lower()] = action.next() == "VISIBLE"
 
 
 def _convert(action: Reader, alter: AlterTable, session: Session) -> None:

@@ -160,9 +160,9 @@ class _Columns:
                 spec = self._settled(declaration, columns[old.lower()])
                 self.result.remove(spec)
                 self._place(spec, declaration.position)
-        shown = {name.lower(): visible for name, visible in statement.shown}
+        visibility = statement.visibility
         self.result = [
-            replace(column, invisible=not shown.get(column.name.lower(), not column.invisible))
+            replace(column, invisible=not visibility.get(column.name.lower(), not column.invisible))
             for column in self.result
         ]
 

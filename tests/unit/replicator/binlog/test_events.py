@@ -79,7 +79,19 @@ def test_a_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("collation", "raw", "text"), [(8, b"\xe9\x80\x81", "é€\x81"), (28, "中".encode("gbk"), "中")]
+    ("collation", "raw", "text"),
+    [
+        (8, b"\xe9\x80\x81", "é€\x81"),
+        (28, "中".encode("gbk"), "中"),
+        (8, "CREATE TABLE `é` (a int)".encode("latin-1"), "CREATE TABLE `é` (a int)"),
+        # What the server wrote itself, and a client that repeats it.
+        (
+            8,
+            "CREATE TABLE `é` (a int) START TRANSACTION".encode(),
+            "CREATE TABLE `é` (a int) START TRANSACTION",
+        ),
+        (8, b"CREATE TABLE `\xe9` (a int) START TRANSACTION", "CREATE TABLE `é` (a int) START TRANSACTION"),
+    ],
 )
 def test_a_querys_text_is_in_the_clients_character_set(collation: int, raw: bytes, text: str) -> None:
     variables = (
