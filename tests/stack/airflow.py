@@ -1,4 +1,4 @@
-"""Airflow as `airflow standalone` runs it: every component, on SQLite, on free ports; and its REST API for tests."""
+"""Airflow as `airflow standalone` runs it: every component, on PostgreSQL, on free ports; and its REST API for tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.stack.postgresql import PostgreSQL
 from tests.stack.process import Process, Server, free_port, new_password
 
 FINISHED = ("success", "failed")
@@ -47,12 +48,14 @@ class Airflow(Server):
         self._log_ports = (free_port(), free_port())
         self._connections = dict(connections or {})
         self._env = dict(env or {})
+        self._database = PostgreSQL("airflow", log=self.folder / "postgresql.log")
         self._process: Process | None = None
         self._client: httpx.Client | None = None
 
     def launch(self) -> None:
-        """Start without waiting; `wait` ends the wait. Its history stays in the folder over a restart."""
+        """Start without waiting; `wait` ends the wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._database.start()
         passwords = self.folder / "simple_auth_manager_passwords.json.generated"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.user: self.password}))
@@ -73,6 +76,7 @@ class Airflow(Server):
         if self._process is not None:
             self._process.kill()
             self._process = None
+        self._database.stop()
 
     @property
     def env(self) -> dict[str, str]:
@@ -86,6 +90,7 @@ class Airflow(Server):
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__PARALLELISM": "4",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
+            "DATABASE__SQL_ALCHEMY_CONN": self._database_url,
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
@@ -109,17 +114,12 @@ class Airflow(Server):
         """Call `/api/v2{path}`; the answer's JSON. AirflowError when it is refused."""
         if self._client is None:
             self._client = self._log_in()
-        deadline = time.monotonic() + 30
         answer = self._client.request(method, f"/api/v2{path}", json=json, params=params)
-        # Its SQLite was busy, and nothing was done.
-        while answer.status_code == 500 and "Database error" in answer.text and time.monotonic() < deadline:
-            time.sleep(1)
-            answer = self._client.request(method, f"/api/v2{path}", json=json, params=params)
         if answer.is_error:
             raise AirflowError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
 
-    def wait_for_dag(self, dag: str, *, seconds: float = 60) -> None:
+    def wait_for_dag(self, dag: str, *, seconds: float = 180) -> None:
         """Return when the DAG is parsed; AirflowError with the import errors when it does not come."""
         deadline = time.monotonic() + seconds
         while dag not in {known["dag_id"] for known in self.api("GET", "/dags", limit=1000)["dags"]}:
@@ -138,13 +138,14 @@ class Airflow(Server):
         run = self.api("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
-    def wait_for_run(self, dag: str, run: str, *, seconds: float = 180) -> str:
+    def wait_for_run(self, dag: str, run: str, *, seconds: float = 600) -> str:
         """The state that the run ends in; AirflowError when it has not ended in time."""
         deadline = time.monotonic() + seconds
         while (state := self.api("GET", f"/dags/{dag}/dagRuns/{run}")["state"]) not in FINISHED:
             if time.monotonic() > deadline:
                 raise AirflowError(
-                    f"run {run} of {dag} is {state} after {seconds:.0f} s: {self.tasks(dag, run)}"
+                    f"run {run} of {dag} is {state} after {seconds:.0f} s: {self.tasks(dag, run)}\n"
+                    f"Airflow's health: {self._health()}"
                 )
             time.sleep(0.3)
         return str(state)
@@ -166,6 +167,12 @@ class Airflow(Server):
         found = self.api("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}{index}")
         assert self._process is not None
         return self._process.pid_of(int(found["pid"]))
+
+    @property
+    def _database_url(self) -> str:
+        database = self._database
+        socket = f"host={database.folder}&port={database.port}"
+        return f"postgresql+psycopg2://{database.user}@/{database.database}?{socket}"
 
     def _healthy(self) -> bool:
         try:

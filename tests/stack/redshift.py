@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import ssl
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import redshift_connector
 
+from tests.stack.postgresql import PostgreSQL
 from tests.stack.process import Process, Server, answers, free_port, new_password
-from tests.stack.provision import postgresql_programs
 from tests.stack.s3 import S3
-
-SETTINGS = {
-    "listen_addresses": "",
-    "max_connections": "100",
-    "shared_buffers": "128MB",
-    "max_wal_size": "1GB",
-    "timezone": "UTC",
-    # A test's warehouse ends with the test: what a power cut would lose is nobody's.
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
-}
 
 
 class Redshift(Server):
@@ -45,23 +31,21 @@ class Redshift(Server):
         self.s3 = s3
         self.port = free_port()
         self.password = new_password()
-        self._backend_port = free_port()
-        self._backend_folder: Path | None = None
-        self._backend: Process | None = None
+        self._backend = PostgreSQL(self.database, log=self.folder / "postgresql.log")
         self._gateway: Process | None = None
 
     def launch(self) -> None:
         """Start without waiting for the network; `wait` does."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._start_backend()
+        self._backend.start()
         self.launch_gateway()
 
     def launch_gateway(self) -> None:
         command = {
             "listen": f"{self.host}:{self.port}",
-            "backend-host": str(self._backend_folder),
-            "backend-port": str(self._backend_port),
-            "backend-user": "postgres",
+            "backend-host": str(self._backend.folder),
+            "backend-port": str(self._backend.port),
+            "backend-user": self._backend.user,
             "database": self.database,
             "user": self.user,
             "password": self.password,
@@ -92,12 +76,7 @@ class Redshift(Server):
     def stop(self) -> None:
         """End it, and with it all its data."""
         self.stop_gateway()
-        if self._backend is not None:
-            self._backend.kill()
-            self._backend = None
-        if self._backend_folder is not None:
-            shutil.rmtree(self._backend_folder)
-            self._backend_folder = None
+        self._backend.stop()
 
     @property
     def ca_file(self) -> Path:
@@ -130,23 +109,3 @@ class Redshift(Server):
             rows = tuple(map(tuple, cursor.fetchall())) if cursor.description else ()
             connection.commit()
             return rows
-
-    def _start_backend(self) -> None:
-        # PostgreSQL refuses to run as root, and the path of a socket must be short: hence a folder of its own.
-        folder = self._backend_folder = Path(tempfile.mkdtemp(prefix="tungsten-redshift-"))
-        shutil.chown(folder, "postgres", "postgres")
-        data, log = folder / "data", self.folder / "postgresql.log"
-        programs = postgresql_programs()
-        self._initialise(programs, data, log)
-        settings = {**SETTINGS, "port": str(self._backend_port), "unix_socket_directories": str(folder)}
-        arguments = [f"--{name}={value}" for name, value in settings.items()]
-        self._backend = Process((programs / "postgres", "-D", data, *arguments), log=log, user="postgres")
-        socket = folder / f".s.PGSQL.{self._backend_port}"
-        self._backend.wait_until(socket.exists)
-
-    def _initialise(self, programs: Path, data: Path, log: Path) -> None:
-        access = ("--username=postgres", "--auth=trust")
-        form = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-        Process((programs / "initdb", f"--pgdata={data}", *access, *form), log=log, user="postgres").finish()
-        create = f'echo \'CREATE DATABASE {self.database}\' | "$1" --single -F -D "$2" postgres'
-        Process(("sh", "-c", create, "sh", programs / "postgres", data), log=log, user="postgres").finish()
