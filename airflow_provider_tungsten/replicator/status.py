@@ -21,7 +21,7 @@ from airflow_provider_tungsten.replicator.positions import applied
 from airflow_provider_tungsten.replicator.runner import Connections
 from airflow_provider_tungsten.replicator.service import Service
 from airflow_provider_tungsten.replicator.source.connection import connect, explained
-from airflow_provider_tungsten.replicator.source.continuation import check_files
+from airflow_provider_tungsten.replicator.source.continuation import has_files
 from airflow_provider_tungsten.replicator.source.server import (
     checked_server,
     clock_offset,
@@ -150,7 +150,7 @@ def _source(service: Service, connections: Connections, head: Head | None) -> tu
         lost = None
         if head is not None and head.resume.server_uuid == server_identity(connection, server):
             try:
-                check_files(connection, endpoint, head.resume)
+                has_files(connection, endpoint, server, head.resume)
             except (LogPurgedError, DivergedError) as error:
                 lost = str(error)
         return current, clock_offset(connection), lost

@@ -22,6 +22,13 @@ def reset(server: MySQL) -> None:
     server.execute("RESET BINARY LOGS AND GTIDS")
 
 
+def purge(server: MySQL) -> None:
+    """All files but a new one, as soon as no session reads them any more."""
+    server.execute("FLUSH BINARY LOGS")
+    while len(files := server.execute("SHOW BINARY LOGS")) > 1:
+        server.execute(f"PURGE BINARY LOGS TO '{files[-1][0]}'")
+
+
 def following(server: MySQL, folder: Path, **source: Any) -> Extraction:
     """A service that has begun its log at the server's present end."""
     extraction = Extraction(server, folder / "thl", **source)

@@ -9,9 +9,15 @@ import pytest
 
 from airflow_provider_tungsten.replicator.binlog.definition import TableDefinition
 from airflow_provider_tungsten.replicator.binlog.rows import CsvEncoder
-from airflow_provider_tungsten.replicator.errors import ConfigurationError, DivergedError, PreflightError
+from airflow_provider_tungsten.replicator.errors import (
+    ConfigurationError,
+    DivergedError,
+    LogPurgedError,
+    PreflightError,
+)
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import Extraction
+from tests.integration.following import purge
 from tests.stack.mariadb import MariaDB
 
 
@@ -185,6 +191,20 @@ def test_where_a_log_may_begin(server: MariaDB, shop: Extraction, tmp_path: Path
     by_gtid = Extraction(server, tmp_path / "gtid", start={"gtid_set": before})
     with pytest.raises(ConfigurationError, match="MariaDB.*start at an event id"):
         by_gtid.run()
+
+
+def test_files_that_are_purged_when_they_were_read_lose_nothing(shop: Extraction) -> None:
+    shop.mysql.execute("INSERT INTO a.t VALUES (1, 'one')")
+    shop.run()
+    purge(shop.mysql)
+    purge(shop.mysql)
+    shop.mysql.execute("INSERT INTO a.t VALUES (2, 'two')")
+    shop.run()
+    assert shop.kinds() == ["insert t 1", "insert t 1"]
+    shop.mysql.execute("INSERT INTO a.t VALUES (3, 'three')")
+    purge(shop.mysql)
+    with pytest.raises(LogPurgedError, match="Lost to this service: whatever it held"):
+        shop.run()
 
 
 def test_another_server_and_another_history_are_diverged(shop: Extraction, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from airflow_provider_tungsten.replicator.status import read_status
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import SERVER_ID, Extraction, endpoint
-from tests.integration.following import TABLE, check_gapless, following, insert, prepare
+from tests.integration.following import TABLE, check_gapless, following, insert, prepare, purge
 from tests.stack.mysql import MySQL
 
 
@@ -101,7 +102,7 @@ def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
     insert(server)
     server.execute("FLUSH BINARY LOGS")
     assert source_error(extraction) is None
-    server.execute(f"PURGE BINARY LOGS TO '{server.execute('SHOW BINARY LOGS')[-1][0]}'")
+    purge(server)
     insert(server)
     with pytest.raises(LogPurgedError, match="parameter `reposition`") as caught:
         extraction.run()
@@ -126,10 +127,38 @@ def test_a_purged_position_has_its_own_error_and_reposition_records_the_gap(
     assert (gap.options or {})["reason"] == "purged"
 
 
+def test_files_that_are_purged_when_they_were_read_lose_nothing(gtid_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(gtid_server, tmp_path)
+    insert(gtid_server)
+    extraction.run()
+    for _ in range(2):
+        purge(gtid_server)
+    assert source_error(extraction) is None
+    extraction.run()
+    insert(gtid_server)
+    extraction.run()
+    assert extraction.kinds() == ["insert t 1", "position", "insert t 1"]
+    check_gapless(extraction, 2)
+    insert(gtid_server)
+    lost = re.split(r"[:-]", gtid_server.execute("SELECT @@gtid_executed")[0][0])[-1]
+    purge(gtid_server)
+    with pytest.raises(LogPurgedError, match=rf"Lost to this service: [0-9a-f-]+:{lost}\. Start") as caught:
+        extraction.run()
+    assert source_error(extraction) == str(caught.value)
+
+
+def test_without_gtids_nobody_can_tell_what_purged_files_held(plain_server: MySQL, tmp_path: Path) -> None:
+    extraction = following(plain_server, tmp_path)
+    insert(plain_server)
+    extraction.run()
+    purge(plain_server)
+    with pytest.raises(LogPurgedError, match="Lost to this service: whatever it held"):
+        extraction.run()
+
+
 def test_a_start_behind_which_log_was_purged_is_refused(gtid_server: MySQL, tmp_path: Path) -> None:
     insert(gtid_server)
-    gtid_server.execute("FLUSH BINARY LOGS")
-    gtid_server.execute(f"PURGE BINARY LOGS TO '{gtid_server.execute('SHOW BINARY LOGS')[-1][0]}'")
+    purge(gtid_server)
     server_uuid = gtid_server.execute("SELECT @@server_uuid")[0][0]
     extraction = Extraction(gtid_server, tmp_path / "thl", start={"gtid_set": f"{server_uuid}:1"})
     with pytest.raises(LogPurgedError, match="has purged transactions"):
@@ -265,7 +294,8 @@ def test_files_are_in_order_beyond_a_million(tmp_path: Path) -> None:
             assert event_id.startswith("mysql-bin.1000000:")
         server.execute("PURGE BINARY LOGS TO 'mysql-bin.1000000'")
         extraction.run()
-        server.execute("FLUSH BINARY LOGS", "PURGE BINARY LOGS TO 'mysql-bin.1000001'")
+        insert(server)
+        purge(server)
         with pytest.raises(LogPurgedError, match=r"no longer has mysql-bin\.1000000"):
             extraction.run()
 

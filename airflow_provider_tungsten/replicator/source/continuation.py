@@ -11,18 +11,21 @@ from dataclasses import replace
 from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.binlog.mariadb import MariadbPosition
 from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurgedError
-from airflow_provider_tungsten.replicator.source.connection import Connection, MySQLEndpoint
-from airflow_provider_tungsten.replicator.source.mariadb import is_mariadb_identity
+from airflow_provider_tungsten.replicator.service import Start
+from airflow_provider_tungsten.replicator.source import mariadb
+from airflow_provider_tungsten.replicator.source.connection import Connection, MySQLEndpoint, explained
 from airflow_provider_tungsten.replicator.source.position import (
     FILE_BEGIN,
     Source,
     behind,
     executed_before,
     file_number,
+    first_place,
     log_files,
     previous_gtids,
     shortened,
 )
+from airflow_provider_tungsten.replicator.source.server import Server, purged_gtids
 from airflow_provider_tungsten.replicator.thl.event import Resume
 
 _WAYS_OUT = (
@@ -32,16 +35,20 @@ _WAYS_OUT = (
 
 
 def go_on(source: Source, resume: Resume) -> Resume:
-    """Where reading goes on: `resume` itself, or the same transaction's place on a server that took over.
+    """Where reading goes on: `resume` itself, or the same transaction's place by GTID, on a server that took over or
+    behind files that were purged when they had been read.
 
     A server that took over is known by its GTIDs: it has executed all that were read, and still has all others.
 
     :raises LogPurgedError: what comes next is gone.
     :raises DivergedError: it is another history.
     """
-    if source.facts.server_uuid != resume.server_uuid:
+    facts = source.facts
+    if facts.server_uuid != resume.server_uuid:
         return _failed_over(source, resume)
-    check_files(source.connection, source.replica.endpoint, resume)
+    server = Server(facts.version, facts.mariadb)
+    if not has_files(source.connection, source.replica.endpoint, server, resume):
+        resume = _place_by_gtids(source, resume)
     _check_gtids(source, resume)
     return resume
 
@@ -50,18 +57,23 @@ def _where(source: Source) -> str:
     return f"MySQL at {source.replica.endpoint}"
 
 
-def check_files(connection: Connection, endpoint: MySQLEndpoint, resume: Resume) -> None:
-    """Whether the server that was read still has the place.
+def has_files(connection: Connection, endpoint: MySQLEndpoint, server: Server, resume: Resume) -> bool:
+    """Whether the server that was read still has the place; False where GTIDs tell that all behind it is there, though
+    the file is not.
 
-    :raises LogPurgedError: what comes next is gone.
+    :raises LogPurgedError: what comes next is gone, or nobody can tell.
     :raises DivergedError: there never was such a place.
     """
     files, where = log_files(connection, endpoint), f"MySQL at {endpoint}"
     found = next((file for file in files if file.name == resume.file), None)
     if found is None and file_number(resume.file) < files[0].number:
+        with explained(endpoint):
+            lost = _lost(connection, server, files[0].name, resume)
+        if not lost:
+            return False
         raise LogPurgedError(
             f"{where} no longer has {resume.file}, in which reading must go on at {resume.position}; its oldest "
-            f"log is {files[0].name}. What it held is lost to this service. Start anew with the DAG's parameter "
+            f"log is {files[0].name}. Lost to this service: {lost}. Start anew with the DAG's parameter "
             "`reposition`, which records the gap, and load the tables again; a longer binlog_expire_logs_seconds "
             "prevents it"
         )
@@ -71,6 +83,25 @@ def check_files(connection: Connection, endpoint: MySQLEndpoint, resume: Resume)
             f"{where} has nothing at {resume.file}:{resume.position}, where reading must go on; its log ends at "
             f"{end}. {_WAYS_OUT}"
         )
+    return True
+
+
+def _lost(connection: Connection, server: Server, oldest: str, resume: Resume) -> str:
+    """What was purged before it was read, for a message; empty where GTIDs tell that nothing was."""
+    unknown = "whatever it held"
+    if not _known_by_gtids(resume):
+        return unknown
+    if server.mariadb:
+        same = mariadb.gtid_list(connection, oldest) == MariadbPosition.parse(resume.gtid_executed)
+        return "" if same else unknown
+    purged = purged_gtids(connection)
+    return unknown if purged is None else shortened(purged.minus(GtidSet.parse(resume.gtid_executed)))
+
+
+def _known_by_gtids(resume: Resume) -> bool:
+    """Whether its GTIDs tell all that was read: the last transaction had one."""
+    anonymous = resume.transaction_start is not None and not resume.transaction_gtid
+    return bool(resume.gtid_executed) and not anonymous
 
 
 def _check_gtids(source: Source, resume: Resume) -> None:
@@ -110,25 +141,31 @@ def _check_mariadb_gtids(source: Source, resume: Resume) -> None:
 def _failed_over(source: Source, resume: Resume) -> Resume:
     facts, where = source.facts, _where(source)
     servers = f"is server {facts.server_uuid}; this log was read from {resume.server_uuid}"
-    if facts.mariadb or is_mariadb_identity(resume.server_uuid):
+    if facts.mariadb or mariadb.is_mariadb_identity(resume.server_uuid):
         raise DivergedError(
             f"{where} {servers}. A log of MariaDB is read on by file and position, which hold for one server alone. "
             f"{_WAYS_OUT}"
         )
-    ours = GtidSet.parse(resume.gtid_executed)
-    anonymous = resume.transaction_start is not None and not resume.transaction_gtid
-    if not facts.gtids or not ours or anonymous:
+    if not facts.gtids or not _known_by_gtids(resume):
         raise DivergedError(
             f"{where} {servers}. Without GTIDs on both (gtid_mode = ON) nobody can tell which transactions of the one "
             f"the other has. {_WAYS_OUT}"
         )
+    ours = GtidSet.parse(resume.gtid_executed)
     if missing := ours.minus(GtidSet.parse(facts.gtid_executed)):
         raise DivergedError(
             f"{where} {servers}, and has not executed {shortened(missing)}, which this log holds. A replica that lags "
             "behind gets them: let it catch up, then run again. Where they were lost in a failover, the target holds "
             f"what the source does not. {_WAYS_OUT}"
         )
-    place = behind(source, ours)
+    return _place_by_gtids(source, resume)
+
+
+def _place_by_gtids(source: Source, resume: Resume) -> Resume:
+    if source.facts.mariadb:
+        place = first_place(source, Start(at="earliest"))
+    else:
+        place = behind(source, GtidSet.parse(resume.gtid_executed))
     return replace(
         resume,
         server_uuid=place.server_uuid,

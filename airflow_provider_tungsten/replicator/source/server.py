@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from airflow_provider_tungsten.replicator.binlog.events import server_version
+from airflow_provider_tungsten.replicator.binlog.gtid import GtidSet
 from airflow_provider_tungsten.replicator.errors import PreflightError
 from airflow_provider_tungsten.replicator.source import mariadb
 from airflow_provider_tungsten.replicator.source.connection import (
@@ -109,6 +110,12 @@ def server_identity(connection: Connection, server: Server) -> str:
     )
     variables = {row["Variable_name"]: row["Value"] for row in found}
     return mariadb.identity(variables) if server.mariadb else str(variables["server_uuid"])
+
+
+def purged_gtids(connection: Connection) -> GtidSet | None:
+    """What MySQL executed and has not in its log, or no longer; None where GTIDs do not tell (``gtid_mode`` is not ON)."""
+    (found,) = rows(connection, "SELECT @@GLOBAL.gtid_mode AS mode, @@GLOBAL.gtid_purged AS purged")
+    return GtidSet.parse(re.sub(r"\s", "", found["purged"])) if found["mode"] == "ON" else None
 
 
 def clock_offset(connection: Connection) -> float:
