@@ -5,7 +5,7 @@ The steps are :mod:`.structure`'s and :mod:`.values`'s; what comes out is a defi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_tungsten.replicator.binlog.definition import Column, TableDefinition
@@ -17,7 +17,7 @@ from airflow_provider_tungsten.replicator.binlog.output import (
     Transform,
 )
 from airflow_provider_tungsten.replicator.errors import UnsupportedError
-from airflow_provider_tungsten.replicator.filters.names import speaks_of
+from airflow_provider_tungsten.replicator.filters.names import matches, speaks_of
 from airflow_provider_tungsten.replicator.filters.python import RowStep
 
 # What may give two values of a key one text.
@@ -98,14 +98,33 @@ class Draft:
     def is_key(self, each: Field) -> bool:
         return any(each is other for other in self.key)
 
+    def columns_spoken_of(self, patterns: Iterable[str]) -> list[str]:
+        """Of ``schema.table.column`` patterns what they say of this table's columns."""
+        spoken = (pattern for pattern in patterns if speaks_of(pattern, self.schema, self.table))
+        return [pattern.rpartition(".")[2] for pattern in spoken]
+
     def matching(self, patterns: Iterable[str]) -> Iterator[Field]:
-        """Logged columns that any of the ``schema.table.column`` patterns speaks of."""
-        patterns = tuple(patterns)
+        """Logged columns that any of the ``schema.table.column`` patterns speaks of.
+
+        :raises UnsupportedError: see :meth:`logged_fields`.
+        """
+        return self.logged_fields(self.columns_spoken_of(patterns))
+
+    def logged_fields(self, columns: Collection[str]) -> Iterator[Field]:
+        """Logged columns that match any of the patterns.
+
+        :raises UnsupportedError: one of them names a column that a filter made, to which nothing would happen.
+        """
+        for each in self.fields:
+            if each.index is None and each.name in columns:
+                raise UnsupportedError(
+                    f"{self.logged.name}: a filter names {each.name}, which another one adds and fills by itself; take the name "
+                    "out, or leave the column out (filter dropcolumn)"
+                )
         return (
             each
             for each in self.fields
-            if each.index is not None
-            and any(speaks_of(pattern, self.schema, self.table, each.name) for pattern in patterns)
+            if each.index is not None and any(matches(column, each.name) for column in columns)
         )
 
     def drop(self, unwanted: Iterable[Field]) -> None:

@@ -39,12 +39,15 @@ def _nocreatedbifnotexists(each: settings.NoCreateDbIfNotExists, draft: Draft) -
 @apply.register
 def _replicatecolumns(each: settings.ReplicateColumns, draft: Draft) -> None:
     draft.drop(list(draft.matching(each.ignore)))
-    wanted = [
-        pattern for pattern in each.do if speaks_of(pattern.rpartition(".")[0], draft.schema, draft.table)
-    ]
+    wanted = draft.columns_spoken_of(each.do)
     if wanted:
-        kept = {id(found) for found in draft.matching(wanted)}
-        draft.drop([found for found in draft.fields if found.index is not None and id(found) not in kept])
+        draft.drop(
+            [
+                found
+                for found in draft.fields
+                if found.index is not None and not any(matches(column, found.name) for column in wanted)
+            ]
+        )
 
 
 @apply.register
@@ -90,9 +93,8 @@ def _droponvalue(each: settings.DropOnValueFilter, draft: Draft) -> None:
     for entry in each.definitions:
         if not (matches(entry.schema_, draft.schema) and matches(entry.table, draft.table)):
             continue
-        for found in draft.fields:
-            if found.index is None or not matches(entry.column, found.name):
-                continue
+        for found in draft.logged_fields([entry.column]):
+            assert found.index is not None
             if found.transforms:
                 raise UnsupportedError(
                     f"{draft.logged.name}: filter droponvalue looks at {found.name} behind a filter that changes its values; "

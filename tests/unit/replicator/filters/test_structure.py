@@ -164,6 +164,32 @@ def test_custompkey_takes_of_added_columns_what_tells_rows_apart() -> None:
         filtered(cdc, key("id,CDC_SEQUENCE_NUMBER"))
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"filter": "mask", "columns": "shop.customers.dbname", "to_null": True},
+        {"filter": "cast", "columns": "*.*.dbname_hash", "type": "varchar(10)"},
+        {"filter": "truncatetext", "columns": "*.*.dbname", "length": 3},
+        {"filter": "replicatecolumns", "ignore": "shop.customers.dbname"},
+        {
+            "filter": "droponvalue",
+            "definitions": [{"schema": "*", "table": "*", "column": "dbname", "values": ["shop"]}],
+        },
+    ],
+)
+def test_a_filter_that_names_an_added_column_is_refused_and_one_that_means_all_is_not(
+    later: dict[str, Any],
+) -> None:
+    added = {"filter": "rowadddbname"}
+    with pytest.raises(
+        UnsupportedError, match="shop.customers: a filter names dbname.*, which another one adds"
+    ):
+        filtered(added, later)
+    filtered(added, {"filter": "truncatetext", "length": 3})
+    kept = {"filter": "replicatecolumns", "do": "shop.customers.id,shop.customers.dbname"}
+    assert columns(filtered(added, kept)) == ["id", "dbname", "dbname_hash"]
+
+
 def test_skipeventbytype_takes_the_tables_word_before_the_default() -> None:
     verdicts = {"shop": {"customers": {"DELETE": "deny", "INSERT": "allow"}}}
     draft = filtered({"filter": "skipeventbytype", "__default": {"INSERT": "deny"}, "definitions": verdicts})
