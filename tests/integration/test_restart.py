@@ -29,7 +29,7 @@ from airflow_provider_tungsten.replicator.status import read_status
 from airflow_provider_tungsten.replicator.storage import Storage, new_token, open_storage
 from airflow_provider_tungsten.replicator.thl.event import ThlEvent
 from tests.integration.extraction import SERVER_ID, Extraction, endpoint
-from tests.integration.following import TABLE, check_gapless, following, insert, prepare, purge
+from tests.integration.following import TABLE, check_gapless, following, insert, prepare, purge, reset
 from tests.stack.mysql import MySQL
 
 
@@ -145,6 +145,19 @@ def test_files_that_are_purged_when_they_were_read_lose_nothing(gtid_server: MyS
     with pytest.raises(LogPurgedError, match=rf"Lost to this service: [0-9a-f-]+:{lost}\. Start") as caught:
         extraction.run()
     assert source_error(extraction) == str(caught.value)
+
+
+def test_a_source_that_was_reset_to_a_later_file_and_grew_past_the_old_gtids_is_noticed(
+    gtid_server: MySQL, tmp_path: Path
+) -> None:
+    reset(gtid_server)
+    extraction = following(gtid_server, tmp_path)
+    insert(gtid_server)
+    extraction.run()
+    gtid_server.execute("RESET BINARY LOGS AND GTIDS TO 1000")
+    insert(gtid_server, 3)
+    with pytest.raises(LogPurgedError, match="Lost to this service: whatever it held"):
+        extraction.run()
 
 
 def test_without_gtids_nobody_can_tell_what_purged_files_held(plain_server: MySQL, tmp_path: Path) -> None:

@@ -92,10 +92,13 @@ def _lost(connection: Connection, server: Server, oldest: str, resume: Resume) -
     if not _known_by_gtids(resume):
         return unknown
     if server.mariadb:
-        same = mariadb.gtid_list(connection, oldest) == MariadbPosition.parse(resume.gtid_executed)
-        return "" if same else unknown
-    purged = purged_gtids(connection)
-    return unknown if purged is None else shortened(purged.minus(GtidSet.parse(resume.gtid_executed)))
+        read = MariadbPosition.parse(resume.gtid_executed)
+        return "" if mariadb.gtid_list(connection, oldest) == read else unknown
+    ours, purged = GtidSet.parse(resume.gtid_executed), purged_gtids(connection)
+    if purged is None:
+        return unknown
+    # Less than ours is another history, which began anew with the same numbers.
+    return "" if purged == ours else shortened(purged.minus(ours)) or unknown
 
 
 def _known_by_gtids(resume: Resume) -> bool:
