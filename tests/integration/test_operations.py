@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from airflow_provider_tungsten.replicator.batch.skips import Skip, list_skips
 from airflow_provider_tungsten.replicator.batch.writer import write_batch
 from airflow_provider_tungsten.replicator.branch import Branch, open_branch
-from airflow_provider_tungsten.replicator.errors import GapError, RangeError
+from airflow_provider_tungsten.replicator.errors import GapError, RangeError, TargetError, UnsupportedError
 from airflow_provider_tungsten.replicator.extraction import ExtractResult
 from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.runner import Connections
@@ -58,7 +59,10 @@ class Shop:
                 },
                 "thl": {"url": f"s3://{bucket}/thl", "retention": EVERYTHING},
                 "appliers": {
-                    "redshift": {"files": {"url": f"s3://{bucket}/files"}, "exclude": [f"{database}.quiet"]}
+                    "redshift": {
+                        "files": {"url": f"s3://{bucket}/files"},
+                        "exclude": [f"{database}.quiet", f"{database}._*"],
+                    }
                 },
             }
         )
@@ -183,6 +187,40 @@ def test_a_transaction_is_skipped_in_every_state_and_the_log_is_kept_short_meanw
     assert log.first_seqno() > 0
     assert appliers.positions(log)["redshift"].seqno == shop.applied()
     assert log.info(log.first_seqno()).last >= shop.applied()
+
+
+def test_behind_the_swap_of_an_online_schema_change_replication_goes_on(shop: Shop) -> None:
+    shop.extract()
+    shop.commit("INSERT INTO {0} VALUES (1, 'x')", "INSERT INTO {0} VALUES (2, 'x')")
+    shop.all_steps()
+    ghost = f"{shop.database}._t_gho"
+    shop.commit(
+        f"CREATE TABLE {ghost} LIKE {{0}}",
+        f"ALTER TABLE {ghost} ADD more INT, MODIFY note VARCHAR(40)",
+        f"INSERT INTO {ghost} (id, note) SELECT id, note FROM {{0}}",
+        "DELETE FROM {0} WHERE id = 2",
+        f"DELETE FROM {ghost} WHERE id = 2",
+        f"RENAME TABLE {{0}} TO {shop.database}._t_del, {ghost} TO {{0}}",
+        "INSERT INTO {0} VALUES (3, 'y', 7)",
+        "UPDATE {0} SET more = 5 WHERE id = 1",
+    )
+    shop.extract()
+    shop.plan()
+    with pytest.raises(UnsupportedError, match="tungsten skip") as caught:
+        shop.plan()
+    [swap] = re.findall(r"`tungsten skip --seqno (\d+)`", str(caught.value))
+    shop.skip(int(swap))
+    shop.plan()
+    shop.write()
+    with pytest.raises(TargetError, match="run: ALTER TABLE") as refused:
+        shop.load()
+    with shop.redshift.connect() as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for statement in re.findall("run: (.*)", str(refused.value)):
+            cursor.execute(statement)
+    shop.load()
+    query = f"SELECT id, note, more FROM {shop.database}.t ORDER BY id"
+    assert shop.redshift.execute(query) == shop.mysql.execute(query) == ((1, "x", 5), (3, "y", 7))
 
 
 def test_an_idle_source_has_a_true_lag_and_leaves_the_target_alone(shop: Shop) -> None:

@@ -28,7 +28,7 @@ Home = Annotated[
 WithAirflow = Annotated[bool, typer.Option(help="Start Airflow, too")]
 Dags = Annotated[Path, typer.Option(help="Folder of DAG files, with the service files in services/")]
 
-START_SECONDS = 180
+START_SECONDS = 300
 STOP_SECONDS = 60
 
 

@@ -66,7 +66,7 @@ class Airflow(Server):
     def wait(self) -> None:
         """Return when every component is healthy."""
         assert self._process is not None
-        self._process.wait_until(self._healthy, seconds=180, every=0.5)
+        self._process.wait_until(self._healthy, seconds=300, every=0.5)
 
     def stop(self) -> None:
         """End it with every task at once, as a crash would; nothing here is worth its slow farewell."""

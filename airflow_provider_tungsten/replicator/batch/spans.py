@@ -112,7 +112,8 @@ def included_statement(event: ThlEvent, tables: AppliedTables) -> str | None:
     raise UnsupportedError(
         f"seqno {event.seqno}{place}: {_REFUSED.get(effect, _REFUSED['unknown'])} touches {schema}.{table} and is "
         f"not carried out at the target: exclude {schema}.{table or '*'} in the applier's rules, which works at once (the live "
-        "table stays as it is), and load the table anew where it must go on being replicated"
+        "table stays as it is), and load the table anew where it must go on being replicated. Where the target's rows are what the "
+        f"statement leaves at the source, `tungsten skip --seqno {event.seqno}` passes over it"
     )
 
 
