@@ -117,6 +117,8 @@ def _object(verb: str, reader: Reader, session: Session) -> Ddl | None:
         if verb == "CREATE":
             return _create(reader, session, replaces)
         return _alter(reader, session) if verb == "ALTER" else _drop(reader)
+    if verb == "DROP" and reader.skip("VIEW"):
+        return _drop_views(reader)
     unique = reader.skip("UNIQUE")
     reader.skip_any("FULLTEXT", "SPATIAL")
     if reader.skip_any("INDEX", "KEY"):
@@ -140,6 +142,11 @@ def _rename(reader: Reader) -> RenameTables | None:
 def _drop(reader: Reader) -> DropTables:
     reader.skip("IF", "EXISTS")
     return DropTables(reader.tables())
+
+
+def _drop_views(reader: Reader) -> DropTables | None:
+    """A view's name is no table's, though a CREATE TABLE IF NOT EXISTS met it; with IF EXISTS it may be one, which stays."""
+    return None if reader.skip("IF", "EXISTS") else DropTables(reader.tables())
 
 
 def _database(verb: str, reader: Reader) -> Database:
