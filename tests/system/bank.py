@@ -62,7 +62,7 @@ class Bank:
         end = threading.Event()
 
         def go_on() -> None:
-            while not end.wait(0.1):
+            while not end.wait(0.5):
                 self.work(1)
 
         thread = threading.Thread(target=go_on)
