@@ -13,6 +13,7 @@ from airflow_provider_tungsten.replicator.errors import DivergedError, LogPurged
 from airflow_provider_tungsten.replicator.extractor import extract
 from airflow_provider_tungsten.replicator.storage import new_token
 from tests.integration.extraction import Extraction, endpoint
+from tests.integration.following import purge
 from tests.integration.mysql_proxy import Fate, Proxy
 from tests.stack.mysql import MySQL
 
@@ -156,8 +157,7 @@ def test_a_replica_that_purged_what_comes_next_is_refused(
     insert(first, 2)
     catch_up(first, second)
     last = int(executed(first).replace("\n", "").split(":")[1].split("-")[1])
-    second.execute("FLUSH BINARY LOGS")
-    second.execute(f"PURGE BINARY LOGS TO '{second.execute('SHOW BINARY LOGS')[-1][0]}'")
+    purge(second)
     extraction.mysql = second
     refused(extraction, LogPurgedError, f"has purged transactions .*{uuid_of(first)}:{last - 1}-{last}")
     extraction.mysql = first

@@ -90,11 +90,11 @@ class Airflow(Server):
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__PARALLELISM": "4",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
-            "DATABASE__SQL_ALCHEMY_CONN": self._database_url,
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DATABASE__SQL_ALCHEMY_CONN": self._database_url,
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._log_ports[0]),
             "LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_ports[1]),
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
@@ -175,15 +175,16 @@ class Airflow(Server):
         return f"postgresql+psycopg2://{database.user}@/{database.database}?{socket}"
 
     def _healthy(self) -> bool:
-        try:
-            health = self._health()
-        except httpx.HTTPError:
-            return False
+        health = self._health()
         components = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         return all(health.get(name, {}).get("status") == "healthy" for name in components)
 
     def _health(self) -> dict[str, dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        """What each component says of itself; nothing where nobody answers."""
+        try:
+            answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        except httpx.HTTPError:
+            return {}
         return dict(answer.json()) if answer.is_success else {}
 
     def _log_in(self) -> httpx.Client:
